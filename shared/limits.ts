@@ -1,0 +1,71 @@
+// Every number of the system, with its unit in its name and its reason above it.
+
+export const limits = {
+  /** 10 MB: OpenAI-style clients send images inline; more than this belongs in object storage. */
+  bodyBytesMax: 10 * 1024 * 1024,
+  /** Admin bodies are small records. */
+  adminBodyBytesMax: 256 * 1024,
+
+  /** A request without a deadline of its own gets ten minutes, the default timeout of the openai client. */
+  deadlineMsDefault: 600_000,
+  /** No request may hold a lease longer than an hour. */
+  deadlineMsMax: 3_600_000,
+  /** A lease outlives its request by this much, so that a release on the way still finds it. */
+  leaseGraceMs: 5_000,
+
+  /** A healthy engine answers with headers long before; a hung one must leave time for another endpoint. */
+  firstByteMsMax: 30_000,
+  /** A JSON answer up to this size is held until it is whole, so that a cut before its end can still fail over. */
+  heldAnswerBytesMax: 8 * 1024 * 1024,
+  /** An engine's error body is read up to this size to find its message. */
+  errorBodyBytesMax: 64 * 1024,
+  /** After a retryable failure one other endpoint is tried: two attempts in all. */
+  attemptsMax: 2,
+  /** When a cell has no room the next nearest is asked, at most this many cells in all. */
+  cellsAskedMax: 4,
+
+  /** Same-metro calls take a few milliseconds; without an answer in this time the last snapshot's weights decide. */
+  ledgerWaitMsMax: 250,
+  /** How long a refusal waits to learn whether the snapshot it rests on is out of date. */
+  snapshotWaitMsMax: 500,
+  /** A snapshot confirmed within this time is not checked again before a refusal. Half of the two seconds promised for a write. */
+  snapshotFreshMs: 500,
+  /** A key's record is read again after this time, or at once when the snapshot names the key as changed. */
+  credentialFreshMs: 60_000,
+  /** Unknown key ids are remembered this long, so that guessing does not reach the database each time. */
+  credentialUnknownMs: 1_000,
+  /** How long an isolate waits for a key's record before it turns to the slow copy. */
+  credentialWaitMsMax: 2_000,
+  /** Records of keys held by one isolate: about 1 KB each. */
+  credentialsHeldMax: 10_000,
+  /** A refused caller comes back after this time; openai 7 ignores more than 60 s. */
+  retryAfterMsDefault: 1_000,
+  retryAfterMsMax: 60_000,
+
+  /** Leases one ledger may hold: a bound on its memory, far above what its endpoints can run. */
+  leasesMax: 20_000,
+  /** Settled leases carried by one call. */
+  settledMax: 256,
+
+  /** The control loop's turn. */
+  turnMs: 1_000,
+  /** Liveness: interval, patience, and how many in a row change the state (reference, 10.2). */
+  livenessEveryMs: 5_000,
+  livenessTimeoutMs: 2_000,
+  livenessBadMax: 3,
+  livenessGoodMin: 2,
+  /** Part of the interval by which probes are spread, so that they do not leave all at once. */
+  livenessJitter: 0.2,
+  /** Probes under way at once. A Worker may wait for the headers of six fetches at a time. */
+  probesAtOnceMax: 6,
+  /** One exchange with a ledger must fit well inside a turn. */
+  exchangeTimeoutMs: 800,
+  /** The time a key or tenant stays in the snapshot's list of changes: longer than isolates trust a record. */
+  changedKeptMs: 120_000,
+  /** Objects that only keep the snapshot are asked this often whether they still have it. */
+  homeCheckEveryMs: 30_000,
+
+  /** Admin lists. */
+  pageDefault: 50,
+  pageMax: 200,
+} as const

@@ -1,0 +1,54 @@
+// Every expected "no" of the system, each with the data needed to act on it.
+// Edge turns its half into a dialect's error (edge/http/refuse.ts); core turns the other into problem+json (core/api/problem.ts).
+// Nothing else may build an error response.
+
+/** Why the public API refuses a request. */
+export type InferenceRefusal =
+  // The caller's credential.
+  | { readonly reason: 'missing_key' }
+  | { readonly reason: 'malformed_key' }
+  | { readonly reason: 'unknown_key' }
+  | { readonly reason: 'expired_key'; readonly expiredAtMs: number }
+  | { readonly reason: 'disabled_key' }
+  // What the caller asks for.
+  | { readonly reason: 'unknown_route'; readonly method: string; readonly path: string }
+  | { readonly reason: 'wrong_method'; readonly method: string; readonly path: string; readonly allowed: string }
+  | { readonly reason: 'unknown_model'; readonly model: string; readonly environment: string }
+  | { readonly reason: 'model_not_allowed'; readonly model: string }
+  | { readonly reason: 'body_too_large'; readonly bytesMax: number }
+  | { readonly reason: 'body_incomplete' }
+  | { readonly reason: 'invalid_json'; readonly detail: string }
+  | { readonly reason: 'invalid_field'; readonly param: string; readonly detail: string }
+  | { readonly reason: 'invalid_header'; readonly header: string; readonly detail: string }
+  | { readonly reason: 'deadline_passed'; readonly lateByMs: number }
+  // What the platform can give at this moment.
+  | { readonly reason: 'no_snapshot' }
+  | { readonly reason: 'credentials_unreachable' }
+  | { readonly reason: 'no_endpoint'; readonly model: string; readonly version: string }
+  | { readonly reason: 'no_healthy_endpoint'; readonly model: string; readonly version: string }
+  | { readonly reason: 'no_capacity'; readonly model: string; readonly retryAfterMs: number }
+  | { readonly reason: 'deadline_exceeded'; readonly afterMs: number }
+  // What became of the call.
+  | { readonly reason: 'upstream_unreachable'; readonly detail: string }
+  | { readonly reason: 'upstream_timeout'; readonly afterMs: number }
+  | { readonly reason: 'upstream_failed'; readonly status: number; readonly detail: string }
+  | { readonly reason: 'upstream_busy'; readonly status: number; readonly retryAfterMs: number }
+  | { readonly reason: 'upstream_refused'; readonly status: number; readonly message: string; readonly code: string | null; readonly param: string | null }
+  | { readonly reason: 'client_gone' }
+
+/** Why the admin API refuses an operator. */
+export type AdminRefusal =
+  | { readonly reason: 'operator_unknown' }
+  | { readonly reason: 'not_found'; readonly what: string; readonly id: string }
+  | { readonly reason: 'unknown_route'; readonly method: string; readonly path: string }
+  | { readonly reason: 'invalid_json'; readonly detail: string }
+  | { readonly reason: 'invalid_field'; readonly param: string; readonly detail: string }
+  | { readonly reason: 'body_too_large'; readonly bytesMax: number }
+  | { readonly reason: 'already_exists'; readonly what: string; readonly id: string }
+  | { readonly reason: 'missing_reference'; readonly what: string; readonly detail: string }
+  | { readonly reason: 'in_use'; readonly what: string; readonly id: string; readonly detail: string }
+  | { readonly reason: 'if_match_required' }
+  | { readonly reason: 'generation_mismatch'; readonly current: number }
+  | { readonly reason: 'immutable'; readonly what: string }
+
+export type Refusal = InferenceRefusal | AdminRefusal

@@ -1,0 +1,100 @@
+// The snapshot: what core publishes and edge obeys. The one document that crosses from core to every ledger and isolate.
+// A reader accepts its own format and the one before, so that the two Workers can be deployed in either order.
+
+import * as v from 'valibot'
+import { environments, type CellId, type EndpointId, type ModelName, type OriginName, type RegionName, type VersionId } from '../ids.ts'
+
+export const snapshotFormat = 1
+
+/** States in which an endpoint may be given traffic are decided by mayServe. */
+export const endpointStates = ['unknown', 'healthy', 'unhealthy', 'draining', 'disabled'] as const
+export type EndpointState = (typeof endpointStates)[number]
+
+/** How an endpoint is spoken to; one adapter each. */
+export const endpointKinds = ['openai'] as const
+export type EndpointKind = (typeof endpointKinds)[number]
+
+const branded = <Name extends string>() => v.custom<Name>((value) => typeof value === 'string' && value.length > 0)
+
+const regionSchema = v.object({
+  name: branded<RegionName>(),
+  latitude: v.number(),
+  longitude: v.number(),
+  jurisdiction: v.nullable(v.string()),
+  locationHint: v.nullable(v.string()),
+})
+
+const endpointSchema = v.object({
+  id: branded<EndpointId>(),
+  cell: branded<CellId>(),
+  region: branded<RegionName>(),
+  model: branded<ModelName>(),
+  version: branded<VersionId>(),
+  kind: v.picklist(endpointKinds),
+  /** Base address without a trailing slash; `/v1/...` is appended. */
+  url: v.string(),
+  /** What the engine calls the model it serves. */
+  servedName: v.string(),
+  /** Requests it runs at once. */
+  slots: v.number(),
+  state: v.picklist(endpointStates),
+  /** Share of traffic relative to the others of its cell; 1 unless an operator says otherwise. */
+  weight: v.number(),
+})
+
+const aliasSchema = v.object({
+  environment: v.picklist(environments),
+  model: branded<ModelName>(),
+  stable: branded<VersionId>(),
+  canary: v.nullable(branded<VersionId>()),
+  /** Share of the canary in 1/10,000. */
+  weightBp: v.number(),
+  salt: v.string(),
+  createdAtMs: v.number(),
+})
+
+const shareSchema = v.object({
+  cell: branded<CellId>(),
+  /** Part of the origin's demand that goes here; a row sums to one unless every cell is down. */
+  fraction: v.number(),
+  /** Estimated or measured round trip between origin and region. */
+  roundTripMs: v.number(),
+})
+
+export const snapshotSchema = v.object({
+  format: v.picklist([snapshotFormat]),
+  generation: v.number(),
+  publishedAtMs: v.number(),
+  regions: v.array(regionSchema),
+  endpoints: v.array(endpointSchema),
+  aliases: v.array(aliasSchema),
+  /** model -> origin -> cells in order of cost, nearest first. */
+  fractions: v.record(v.string(), v.record(v.string(), v.array(shareSchema))),
+  /** Keys and tenants written lately: a record of theirs read under an older generation is read again. */
+  changed: v.array(v.object({ id: v.string(), generation: v.number() })),
+})
+
+export type Snapshot = Readonly<v.InferOutput<typeof snapshotSchema>>
+export type Region = Readonly<v.InferOutput<typeof regionSchema>>
+export type Endpoint = Readonly<v.InferOutput<typeof endpointSchema>>
+export type Alias = Readonly<v.InferOutput<typeof aliasSchema>>
+export type Share = Readonly<v.InferOutput<typeof shareSchema>>
+
+/** Reads a snapshot from outside (KV, storage); null when it is of an unknown format or broken. */
+export function readSnapshot(value: unknown): Snapshot | null {
+  const parsed = v.safeParse(snapshotSchema, value)
+  return parsed.success ? parsed.output : null
+}
+
+/** Whether an endpoint may be given a new request. Unknown ones may: a new endpoint must not wait for two probes, and probing may itself be broken. */
+export const mayServe = (endpoint: Endpoint): boolean => endpoint.state === 'healthy' || endpoint.state === 'unknown'
+
+/** The row of fractions of a model for an origin; rows of other origins stand in when the origin has none. */
+export function sharesOf(snapshot: Snapshot, model: ModelName, origin: OriginName): readonly Share[] {
+  const rows = snapshot.fractions[model]
+  if (!rows) return []
+  return rows[origin] ?? Object.values(rows)[0] ?? []
+}
+
+/** KV key of the last-known-good snapshot. */
+export const snapshotKvKey = 'snapshot'
