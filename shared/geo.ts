@@ -28,8 +28,7 @@ const radians = (degrees: number): number => (degrees * Math.PI) / 180
 export function distanceKm(a: Place, b: Place): number {
   const halfLatitude = radians(b.latitude - a.latitude) / 2
   const halfLongitude = radians(b.longitude - a.longitude) / 2
-  const chord =
-    Math.sin(halfLatitude) ** 2 + Math.cos(radians(a.latitude)) * Math.cos(radians(b.latitude)) * Math.sin(halfLongitude) ** 2
+  const chord = Math.sin(halfLatitude) ** 2 + Math.cos(radians(a.latitude)) * Math.cos(radians(b.latitude)) * Math.sin(halfLongitude) ** 2
   return 2 * 6371 * Math.asin(Math.min(1, Math.sqrt(chord)))
 }
 

@@ -17,10 +17,14 @@ export const limits = {
   firstByteMsMax: 30_000,
   /** A JSON answer up to this size is held until it is whole, so that a cut before its end can still fail over. */
   heldAnswerBytesMax: 8 * 1024 * 1024,
+  /** One server-sent event; an engine that sends more without a boundary is broken, and it is not held any longer. */
+  eventBytesMax: 1024 * 1024,
   /** An engine's error body is read up to this size to find its message. */
   errorBodyBytesMax: 64 * 1024,
   /** After a retryable failure one other endpoint is tried: two attempts in all. */
   attemptsMax: 2,
+  /** Times a request is routed at most: its attempts, and again when a newer snapshot moved it to another version. */
+  roundsMax: 6,
   /** When a cell has no room the next nearest is asked, at most this many cells in all. */
   cellsAskedMax: 4,
 
@@ -60,11 +64,30 @@ export const limits = {
   probesAtOnceMax: 6,
   /** One exchange with a ledger must fit well inside a turn. */
   exchangeTimeoutMs: 800,
+  /** A ledger that lets this many calls go unanswered is asked only every `homeCheckEveryMs`: calls to it must not pile up. */
+  exchangesWaitingMax: 8,
+  /** Cell ledgers hear of a new snapshot this much before the homes: the promise of one second must survive one silent ledger. */
+  cellsHeadStartMs: 200,
+  /** One read of the catalogue. A database that takes longer must not hold up exchanges and probes. */
+  catalogueWaitMsMax: 2_000,
+  /** One write or read of a slow copy. */
+  copyWaitMsMax: 5_000,
+  /** KV takes one write a second to the same key. */
+  snapshotCopyEveryMs: 1_000,
+  /** Key records copied in one step, and steps in one turn: a turn's calls stay far below the platform's 1,000. */
+  credentialsPerStepMax: 50,
+  copyStepsPerTurnMax: 4,
+  /** Keys and tenants in the snapshot's list of changes; beyond it the oldest go, and are noticed when isolates' records age. */
+  changedMax: 2_000,
   /** The time a key or tenant stays in the snapshot's list of changes: longer than isolates trust a record. */
   changedKeptMs: 120_000,
   /** Objects that only keep the snapshot are asked this often whether they still have it. */
   homeCheckEveryMs: 30_000,
 
+  /** How long the admin API waits for the control loop's numbers. */
+  statusWaitMsMax: 3_000,
+  /** A delete without If-Match that others overtake is tried again this often. */
+  unsafeDeletesMax: 3,
   /** Admin lists. */
   pageDefault: 50,
   pageMax: 200,

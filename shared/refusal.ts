@@ -33,14 +33,23 @@ export type InferenceRefusal =
   | { readonly reason: 'upstream_timeout'; readonly afterMs: number }
   | { readonly reason: 'upstream_failed'; readonly status: number; readonly detail: string }
   | { readonly reason: 'upstream_busy'; readonly status: number; readonly retryAfterMs: number }
-  | { readonly reason: 'upstream_refused'; readonly status: number; readonly message: string; readonly code: string | null; readonly param: string | null }
+  | {
+      readonly reason: 'upstream_refused'
+      readonly status: number
+      readonly message: string
+      readonly code: string | null
+      readonly param: string | null
+    }
   | { readonly reason: 'client_gone' }
 
 /** Why the admin API refuses an operator. */
 export type AdminRefusal =
   | { readonly reason: 'operator_unknown' }
+  | { readonly reason: 'operator_token_unset' }
   | { readonly reason: 'not_found'; readonly what: string; readonly id: string }
   | { readonly reason: 'unknown_route'; readonly method: string; readonly path: string }
+  | { readonly reason: 'wrong_method'; readonly method: string; readonly path: string; readonly allowed: string }
+  | { readonly reason: 'invalid_header'; readonly header: string; readonly detail: string }
   | { readonly reason: 'invalid_json'; readonly detail: string }
   | { readonly reason: 'invalid_field'; readonly param: string; readonly detail: string }
   | { readonly reason: 'body_too_large'; readonly bytesMax: number }
@@ -49,6 +58,7 @@ export type AdminRefusal =
   | { readonly reason: 'in_use'; readonly what: string; readonly id: string; readonly detail: string }
   | { readonly reason: 'if_match_required' }
   | { readonly reason: 'generation_mismatch'; readonly current: number }
-  | { readonly reason: 'immutable'; readonly what: string }
+  | { readonly reason: 'immutable'; readonly what: string; readonly allowed: string }
+  | { readonly reason: 'controller_unreachable'; readonly afterMs: number }
 
 export type Refusal = InferenceRefusal | AdminRefusal

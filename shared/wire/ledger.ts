@@ -1,12 +1,13 @@
 // What isolates and core say to a ledger object, and what it answers. Plain data: it crosses between Workers and deployments.
 
-import type { EndpointId, LeaseId, VersionId } from '../ids.ts'
+import type { CellId, EndpointId, LeaseId, VersionId } from '../ids.ts'
 import type { Snapshot } from './snapshot.ts'
 
 /** What became of an attempt (design, section 1). */
 export type OutcomeKind = 'good' | 'soft_failure' | 'hard_failure' | 'cancelled'
 
 export type Ask = {
+  readonly cell: CellId
   readonly leaseId: LeaseId
   readonly version: VersionId
   /** The lease ends by itself at this time. */

@@ -1,0 +1,23 @@
+// Where the local platform keeps its things. All of it is below .isochrone, which git ignores.
+
+import { resolve } from 'node:path'
+
+export const root = resolve(import.meta.dirname, '../..')
+export const home = resolve(root, '.isochrone')
+
+export const places = {
+  /** URLs, key and pids, for scripts. */
+  dev: resolve(home, 'dev.json'),
+  /** Operator token and demo key, kept over restarts. */
+  secrets: resolve(home, 'secrets.json'),
+  /** Process groups that are running, so that the next start can end what a crash left. */
+  processes: resolve(home, 'processes.json'),
+  state: resolve(home, 'state'),
+  /** How the two runtimes find each other. */
+  registry: resolve(home, 'registry'),
+  bundles: resolve(home, 'bundles'),
+  logs: resolve(home, 'logs'),
+} as const
+
+/** Each runtime process has a store of its own: workerd locks its databases. */
+export const stateOf = (role: 'edge' | 'core'): string => resolve(places.state, role)

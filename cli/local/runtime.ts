@@ -1,0 +1,91 @@
+// One Worker on the local runtime, as a process of its own: `runtime.ts <edge|core> <port>`. Started by start.ts, ends with it.
+// Two processes, so that core can go away and come back while edge serves. Bindings come from the toml files.
+
+import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { convertV4MiniflareOptions, Miniflare } from 'miniflare'
+import { unstable_getMiniflareWorkerOptions as workerOptionsOf } from 'wrangler'
+import { bundlePathOf } from './bundle.ts'
+import { places, root, stateOf } from './places.ts'
+
+const role = process.argv[2] === 'core' ? 'core' : 'edge'
+const port = Number(process.argv[3])
+const host = '127.0.0.1'
+const cronEveryMs = 60_000
+
+const names = { edge: 'isochrone-edge', core: 'isochrone-core', kv: 'isochrone-kv' } as const
+
+/** KV lives in the edge's process; core reaches it through this Worker, so that it outlives core as the real one does. */
+const kvBridge = {
+  name: names.kv,
+  compatibilityDate: '2026-11-01',
+  kvNamespaces: { STATE: 'STATE' },
+  modules: [
+    {
+      type: 'ESModule' as const,
+      path: 'kv.mjs',
+      contents: `import { WorkerEntrypoint } from 'cloudflare:workers'
+export class Namespace extends WorkerEntrypoint {
+  get(...args) { return this.env.STATE.get(...args) }
+  put(...args) { return this.env.STATE.put(...args) }
+  delete(...args) { return this.env.STATE.delete(...args) }
+}
+export default { fetch: () => new Response(null, { status: 404 }) }`,
+    },
+  ],
+}
+
+const configPath = resolve(root, role === 'edge' ? 'wrangler.toml' : 'core/wrangler.toml')
+
+function worker() {
+  const { modulesRules: _, kvNamespaces, ...rest } = workerOptionsOf(configPath).workerOptions
+  const bundled = { type: 'ESModule' as const, path: `${role}.mjs`, contents: readFileSync(bundlePathOf(role), 'utf8') }
+  const common = { ...rest, name: names[role], modules: [bundled], unsafeDirectSockets: [{ host, port }] }
+  if (role === 'edge') return { ...common, kvNamespaces }
+  return {
+    ...common,
+    bindings: { ...rest.bindings, OPERATOR_TOKEN: process.env['OPERATOR_TOKEN'] ?? '' },
+    serviceBindings: { ...rest.serviceBindings, STATE: { name: names.kv, entrypoint: 'Namespace' } },
+  }
+}
+
+const miniflare = new Miniflare(
+  convertV4MiniflareOptions({
+    host,
+    port: 0,
+    cf: false,
+    logRequests: false,
+    telemetry: { enabled: false },
+    resourcePersistencePath: resolve(stateOf(role), 'v3'),
+    unsafeDevRegistryPath: places.registry,
+    workers: role === 'edge' ? [worker(), kvBridge] : [worker()],
+  }),
+)
+
+let ending = false
+async function end(): Promise<void> {
+  if (ending) return
+  ending = true
+  await miniflare.dispose()
+  process.exit(0)
+}
+process.on('SIGTERM', () => void end())
+process.on('disconnect', () => void end())
+// A Ctrl-C in the terminal is the supervisor's to answer.
+process.on('SIGINT', () => undefined)
+
+try {
+  await miniflare.ready
+  if (role === 'core') {
+    // Cron never fires by itself on the local runtime.
+    const core = await miniflare.getWorker(names.core)
+    const wake = () => void core.scheduled({ cron: '* * * * *' }).catch((cause: unknown) => console.error('cron:', cause))
+    wake()
+    setInterval(wake, cronEveryMs)
+  }
+  process.send?.({ ready: true })
+} catch (cause) {
+  console.error(cause)
+  process.send?.({ failed: cause instanceof Error ? (cause.message.split('\n')[0] ?? '') : String(cause) })
+  process.exit(1)
+}

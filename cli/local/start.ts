@@ -1,0 +1,158 @@
+// `npm start`: the whole platform on one machine. Starts what is needed in the right order, waits until an answer was really served,
+// says how to use it, and ends everything when told to.
+
+import { randomBytes } from 'node:crypto'
+import { rmSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { bundle } from './bundle.ts'
+import { endLeftovers, startChild, stopChildren, type Child } from './children.ts'
+import { coreApi } from './core-api.ts'
+import { digestOf, startEngines, type RunningEngine } from './engines.ts'
+import { readJson, writeJson } from './files.ts'
+import { requireFree } from './free-port.ts'
+import { migrate } from './migrate.ts'
+import { places } from './places.ts'
+import { progress } from './progress.ts'
+import { seed } from './seed.ts'
+import { readSettings, usage, type Settings } from './settings.ts'
+import { Stop } from './stop.ts'
+import { firstAnswer, welcome } from './welcome.ts'
+
+const out = process.stdout
+let ending = false
+
+async function main(): Promise<void> {
+  const settings = readSettings(process.argv.slice(2), process.env)
+  if (!settings) return void out.write(`${usage}\n`)
+  endLeftovers()
+  await requireFree(settings.edgePort, 'EDGE_PORT')
+  await requireFree(settings.corePort, 'CORE_PORT')
+  rmSync(places.dev, { force: true })
+  rmSync(places.registry, { recursive: true, force: true })
+  if (settings.fresh) {
+    rmSync(places.state, { recursive: true, force: true })
+    rmSync(places.secrets, { force: true })
+  }
+  process.on('SIGINT', () => void end(0))
+  process.on('SIGTERM', () => void end(0))
+  process.on('SIGHUP', () => void end(0))
+  await start(settings)
+}
+
+async function start(settings: Settings): Promise<void> {
+  const { step } = progress(out)
+  const beganMs = performance.now()
+  const secrets = readSecrets()
+  out.write('Isochrone, on this machine\n')
+  const [engines, digest] = await step(
+    `three regions with ${settings.model}, Workers built, database up to date`,
+    Promise.all([startEngines(settings), digestOf(settings.modelPath), bundle('edge'), bundle('core'), migrate()]),
+  )
+  const edge = { role: 'edge', port: settings.edgePort } as const
+  const core = { role: 'core', port: settings.corePort } as const
+  await step('edge and core', Promise.all([keepRuntime(edge, secrets.operatorToken), keepRuntime(core, secrets.operatorToken)]))
+
+  const edgeUrl = `http://127.0.0.1:${settings.edgePort}`
+  const coreUrl = `http://127.0.0.1:${settings.corePort}`
+  const seeded = await step(
+    'core told what runs here',
+    seed(coreApi(coreUrl, secrets.operatorToken), settings, { engines, digest, keptKey: secrets.apiKey }),
+  )
+  writeJson(places.secrets, { operatorToken: secrets.operatorToken, apiKey: seeded.apiKey })
+  const first = await step('first answer served', firstAnswer(edgeUrl, seeded.apiKey, settings.model))
+
+  writeJson(places.dev, {
+    edgeUrl,
+    coreUrl,
+    apiKey: seeded.apiKey,
+    operatorToken: secrets.operatorToken,
+    model: settings.model,
+    regions: engines.map(({ region, engineUrl, controlUrl, child }) => ({ name: region.name, engineUrl, controlUrl, pid: child.pid })),
+    processes: { supervisor: process.pid, edge: runtimes.edge?.pid ?? null, core: runtimes.core?.pid ?? null },
+  })
+  watchEngines(engines)
+  const ready = { edgeUrl, coreUrl, apiKey: seeded.apiKey, operatorToken: secrets.operatorToken, model: settings.model, first }
+  out.write(welcome(ready, (performance.now() - beganMs) / 1000))
+}
+
+/** A dead engine takes its region out, nothing else: requests go to the others, and the person at the terminal is told. */
+function watchEngines(engines: readonly RunningEngine[]): void {
+  for (const { region, child } of engines) {
+    void child.exited.then((how) => {
+      if (!ending)
+        out.write(`The engine of ${region.name} is gone (${how}); the other regions serve on. To have it back: Ctrl-C, npm start\n`)
+    })
+  }
+}
+
+type Runtime = { readonly role: 'edge' | 'core'; readonly port: number }
+const runtimes: { edge?: Child; core?: Child } = {}
+
+/** Restarts of one Worker that are tried in a row before giving up. */
+const restartsMax = 5
+/** A runtime that lived this long did not fail at starting. */
+const settledMs = 10_000
+
+/** Starts a Worker and starts it again whenever it ends, as the real platform would; resolves when it answers for the first time. */
+async function keepRuntime(runtime: Runtime, operatorToken: string): Promise<void> {
+  await startRuntime(runtime, operatorToken)
+  void revive(runtime, operatorToken)
+}
+
+async function revive(runtime: Runtime, operatorToken: string): Promise<void> {
+  for (let failures = 0; failures < restartsMax;) {
+    const child = runtimes[runtime.role]
+    const beganMs = performance.now()
+    const how = await child?.exited
+    if (ending) return
+    failures = performance.now() - beganMs > settledMs ? 1 : failures + 1
+    out.write(`${runtime.role} ended (${how}); starting it again\n`)
+    await startRuntime(runtime, operatorToken).catch((cause: unknown) =>
+      out.write(`${cause instanceof Error ? cause.message : String(cause)}\n`),
+    )
+  }
+  out.write(`${runtime.role} does not stay up. Its log: ${resolve(places.logs, `${runtime.role}.log`)}\n`)
+  await end(1)
+}
+
+function startRuntime({ role, port }: Runtime, operatorToken: string): Promise<void> {
+  // A killed runtime leaves its entry behind, and the registry would refuse the new one for minutes.
+  rmSync(resolve(places.registry, `isochrone-${role}`), { force: true })
+  if (role === 'edge') rmSync(resolve(places.registry, 'isochrone-kv'), { force: true })
+  const child = startChild(role, 'cli/local/runtime.ts', [role, String(port)], { OPERATOR_TOKEN: operatorToken })
+  runtimes[role] = child
+  const { promise, resolve: done, reject } = Promise.withResolvers<void>()
+  child.process.on('message', (message: { readonly ready?: boolean; readonly failed?: string }) => {
+    if (message.ready) done()
+    else reject(new Stop(`${role} did not start: ${message.failed ?? 'no reason given'}. Its log: ${child.log.path}`))
+  })
+  void child.exited.then((how) => reject(new Stop(`${role} ended while starting (${how}). Its log: ${child.log.path}`)))
+  return promise
+}
+
+type Secrets = { readonly operatorToken: string; readonly apiKey: string | null }
+
+function readSecrets(): Secrets {
+  const kept = readJson(places.secrets)
+  const { operatorToken, apiKey } = (typeof kept === 'object' && kept !== null ? kept : {}) as { operatorToken?: unknown; apiKey?: unknown }
+  return {
+    operatorToken: typeof operatorToken === 'string' && operatorToken ? operatorToken : randomBytes(24).toString('base64url'),
+    apiKey: typeof apiKey === 'string' ? apiKey : null,
+  }
+}
+
+async function end(exitCode: number): Promise<void> {
+  if (ending) return
+  ending = true
+  rmSync(places.dev, { force: true })
+  await stopChildren()
+  process.exit(exitCode)
+}
+
+try {
+  await main()
+} catch (cause) {
+  // A stop is said in one line; anything else is a bug and keeps its trace.
+  console.error(cause instanceof Stop ? `npm start: ${cause.message}` : cause)
+  await end(cause instanceof Stop ? cause.exitCode : 1)
+}

@@ -1,0 +1,69 @@
+// Records of API keys: memory, core, and KV's slow copy when core is away. A record is never used when the snapshot names its key
+// or tenant as changed since it was read; without core a record that nobody changed is good for as long as the isolate lives.
+
+import { limits } from '../../shared/limits.ts'
+import { within, type Clock, type Timer } from '../../shared/time.ts'
+import type { KeyId } from '../../shared/ids.ts'
+import type { Snapshot } from '../../shared/wire/snapshot.ts'
+import { credentialKvKey, readCredential, type CoreCalls, type Credential } from '../../shared/wire/credential.ts'
+import type { CredentialLookup, Credentials } from '../ports.ts'
+
+type Entry = { readonly record: Credential | null; readonly readAtMs: number; readonly generation: number }
+
+/** One per isolate, shared by its requests: plain data only, bounded by limits.credentialsHeldMax. */
+export type CredentialMemory = Map<KeyId, Entry>
+
+export type CredentialSources = {
+  readonly core: CoreCalls
+  readonly kv: { readonly get: (key: string, type: 'json') => Promise<unknown> }
+  readonly clock: Clock
+  readonly timer: Timer
+}
+
+export function credentials(memory: CredentialMemory, sources: CredentialSources): Credentials {
+  const { clock, timer } = sources
+
+  const remember = (id: KeyId, record: Credential | null, generation: number): CredentialLookup => {
+    memory.delete(id)
+    memory.set(id, { record, readAtMs: clock.nowMs(), generation })
+    // A Map iterates in insertion order: the first is the one read longest ago.
+    const oldest = memory.size > limits.credentialsHeldMax ? memory.keys().next().value : undefined
+    if (oldest !== undefined) memory.delete(oldest)
+    return lookupOf(record)
+  }
+
+  return {
+    find: async (id, snapshot) => {
+      const held = memory.get(id)
+      const current = held && !changedSince(held, id, snapshot) ? held : null
+      if (current && clock.nowMs() - current.readAtMs < freshFor(current)) return lookupOf(current.record)
+
+      const read = await within(attempt(sources.core.credential(id)), limits.credentialWaitMsMax, 'failed' as const, timer)
+      if (read !== 'failed') return remember(id, read, snapshot.generation)
+      if (current?.record) return lookupOf(current.record)
+
+      const copy = await within(attempt(sources.kv.get(credentialKvKey(id), 'json')), limits.credentialWaitMsMax, 'failed' as const, timer)
+      const record = copy === 'failed' ? null : readCredential(copy)
+      // Not remembered: the copy may be old, and core is asked again next time.
+      return record ? { found: record } : 'unreachable'
+    },
+  }
+}
+
+const lookupOf = (record: Credential | null): CredentialLookup => (record ? { found: record } : 'unknown')
+
+const freshFor = (entry: Entry): number => (entry.record ? limits.credentialFreshMs : limits.credentialUnknownMs)
+
+/** Whether the snapshot names the key, or its tenant, as written after the entry was read. */
+function changedSince(entry: Entry, id: KeyId, snapshot: Snapshot): boolean {
+  const tenant = entry.record?.tenant ?? null
+  return snapshot.changed.some((change) => change.generation > entry.generation && (change.id === id || change.id === tenant))
+}
+
+async function attempt<T>(asked: Promise<T>): Promise<T | 'failed'> {
+  try {
+    return await asked
+  } catch {
+    return 'failed'
+  }
+}

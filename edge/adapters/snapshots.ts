@@ -1,0 +1,69 @@
+// The snapshot as one isolate knows it: memory, the origin's home object, KV's last-known-good. Nobody polls: ledger answers bring news.
+
+import { limits } from '../../shared/limits.ts'
+import { within, type Clock, type Timer } from '../../shared/time.ts'
+import type { OriginName } from '../../shared/ids.ts'
+import { homeNameOf, type LedgerCalls, type SnapshotAnswer } from '../../shared/wire/ledger.ts'
+import { readSnapshot, snapshotKvKey, type Snapshot } from '../../shared/wire/snapshot.ts'
+import type { Snapshots } from '../ports.ts'
+
+/** One per isolate, shared by its requests: plain data only. */
+export type SnapshotMemory = { snapshot: Snapshot | null; confirmedAtMs: number }
+
+export const emptySnapshotMemory = (): SnapshotMemory => ({ snapshot: null, confirmedAtMs: 0 })
+
+export type SnapshotSources = {
+  readonly home: (name: string) => Pick<LedgerCalls, 'snapshotSince'>
+  readonly kv: { readonly get: (key: string, type: 'json') => Promise<unknown> }
+  readonly clock: Clock
+  readonly timer: Timer
+}
+
+export function snapshots(memory: SnapshotMemory, sources: SnapshotSources): Snapshots {
+  const { clock, timer } = sources
+
+  const adopt = ({ generation, snapshot }: SnapshotAnswer): void => {
+    const known = memory.snapshot?.generation ?? 0
+    if (snapshot && snapshot.generation > known) memory.snapshot = snapshot
+    // An object that lags behind us confirms nothing.
+    if (generation >= known && generation > 0) memory.confirmedAtMs = clock.nowMs()
+  }
+
+  const askHome = async (origin: OriginName, generation: number): Promise<void> => {
+    const answer = await within(quietly(sources.home(homeNameOf(origin)).snapshotSince(generation)), limits.snapshotWaitMsMax, null, timer)
+    if (answer) adopt(answer)
+  }
+
+  const newest = (known: Snapshot): Snapshot | null =>
+    memory.snapshot && memory.snapshot.generation > known.generation ? memory.snapshot : null
+
+  return {
+    adopt,
+    newest,
+    current: async (origin) => {
+      if (memory.snapshot) return memory.snapshot
+      await askHome(origin, 0)
+      if (memory.snapshot) return memory.snapshot
+      const stored = readSnapshot(await within(quietly(sources.kv.get(snapshotKvKey, 'json')), limits.snapshotWaitMsMax, null, timer))
+      // Not confirmed: KV may be minutes behind, so the next refusal looks again.
+      if (stored) memory.snapshot = stored
+      return stored
+    },
+    newerThan: async (known, origin) => {
+      const held = newest(known)
+      if (held) return held
+      if (clock.nowMs() - memory.confirmedAtMs < limits.snapshotFreshMs) return null
+      await askHome(origin, known.generation)
+      return newest(known)
+    },
+  }
+}
+
+/** An unreachable source is as good as an empty one: the next one is asked. */
+async function quietly<T>(asked: Promise<T>): Promise<T | null> {
+  try {
+    return await asked
+  } catch {
+    return null
+  }
+}

@@ -1,0 +1,36 @@
+// From bytes to JSON to a wish, with a refusal that names the field. Shared by the dialects; pure.
+
+import * as v from 'valibot'
+import { err, ok, type Result } from '../../shared/result.ts'
+import type { InferenceRefusal } from '../../shared/refusal.ts'
+
+const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false })
+
+/** Parses a body; refuses `invalid_json` with where it broke. */
+export function parseJson(bytes: Uint8Array): Result<unknown, InferenceRefusal> {
+  if (bytes.length === 0) return err({ reason: 'invalid_json', detail: 'the body is empty.' })
+  let text: string
+  try {
+    text = strictUtf8.decode(bytes)
+  } catch {
+    return err({ reason: 'invalid_json', detail: 'the body is not UTF-8.' })
+  }
+  try {
+    return ok(JSON.parse(text))
+  } catch (cause) {
+    const detail = cause instanceof Error ? cause.message : String(cause)
+    return err({ reason: 'invalid_json', detail: `${detail.slice(0, 200)}.` })
+  }
+}
+
+/** Checks a body against a dialect's schema; refuses `invalid_field` naming the first offending path, written as `messages[0].role`. */
+export function readFields<Schema extends v.GenericSchema>(schema: Schema, body: unknown): Result<v.InferOutput<Schema>, InferenceRefusal> {
+  const parsed = v.safeParse(schema, body, { abortEarly: true })
+  if (parsed.success) return ok(parsed.output)
+  const issue = parsed.issues[0]
+  const param = pathOf(issue.path ?? [])
+  return err({ reason: 'invalid_field', param: param || 'body', detail: `${issue.message.slice(0, 300)}.` })
+}
+
+const pathOf = (path: readonly { readonly key?: unknown }[]): string =>
+  path.reduce((text, { key }) => (typeof key === 'number' ? `${text}[${key}]` : text ? `${text}.${String(key)}` : String(key)), '')

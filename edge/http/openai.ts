@@ -1,0 +1,69 @@
+// The OpenAI dialect: chat completions, completions, embeddings. Only the fields that decide something here are checked;
+// every other field, known or not, is the engine's business and travels on in the original bytes.
+
+import * as v from 'valibot'
+import { ok, type Result } from '../../shared/result.ts'
+import type { InferenceRefusal } from '../../shared/refusal.ts'
+import type { ModelName } from '../../shared/ids.ts'
+import type { Dialect, Wish } from '../facts.ts'
+import { readFields } from './body.ts'
+
+const modelField = v.custom<ModelName>(
+  (value) => typeof value === 'string' && value.length > 0 && value.length <= 256,
+  'expected the name of a model',
+)
+
+const common = {
+  model: modelField,
+  // Clients send null for "not set".
+  stream: v.nullish(v.boolean('expected true or false')),
+  user: v.nullish(v.string('expected a string')),
+}
+
+const tokens = v.array(v.pipe(v.number(), v.integer()))
+
+const chatFields = v.looseObject(
+  {
+    ...common,
+    messages: v.pipe(
+      v.array(v.looseObject({ role: v.string('expected a string') }, 'expected an object with a role'), 'expected a list of messages'),
+      v.minLength(1, 'expected at least one message'),
+    ),
+  },
+  'expected a JSON object',
+)
+
+const completionFields = v.looseObject(
+  {
+    ...common,
+    prompt: v.union([v.string(), v.array(v.string()), tokens, v.array(tokens)], 'expected a text, a list of texts, or tokens'),
+  },
+  'expected a JSON object',
+)
+
+const embeddingFields = v.looseObject(
+  {
+    model: modelField,
+    user: common.user,
+    input: v.union([v.string(), v.array(v.string()), tokens, v.array(tokens)], 'expected a text, a list of texts, or tokens'),
+    encoding_format: v.nullish(v.picklist(['float', 'base64'], 'expected "float" or "base64"')),
+  },
+  'expected a JSON object',
+)
+
+type Common = { readonly model: ModelName; readonly stream?: boolean | null | undefined; readonly user?: string | null | undefined }
+
+const wishOf = (fields: Common): Wish => ({ model: fields.model, stream: fields.stream ?? false, user: fields.user || null })
+
+const dialect = (operation: Dialect['operation'], upstreamPath: string, fields: v.GenericSchema<unknown, Common>): Dialect => ({
+  operation,
+  upstreamPath,
+  read: (body): Result<Wish, InferenceRefusal> => {
+    const read = readFields(fields, body)
+    return read.ok ? ok(wishOf(read.value)) : read
+  },
+})
+
+export const chat = dialect('chat', '/v1/chat/completions', chatFields)
+export const completions = dialect('completions', '/v1/completions', completionFields)
+export const embeddings = dialect('embeddings', '/v1/embeddings', embeddingFields)

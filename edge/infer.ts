@@ -1,0 +1,159 @@
+// The request's way, top to bottom: admit -> cache -> route -> call -> stream -> record.
+// Each stage returns a value or a refusal; none writes a response. Before the first byte a failed attempt may be followed by one
+// other; a "no" that rests on an old snapshot is checked against a newer one before it is said.
+
+import { err, ok, type Result } from '../shared/result.ts'
+import { limits } from '../shared/limits.ts'
+import type { EndpointId } from '../shared/ids.ts'
+import type { InferenceRefusal } from '../shared/refusal.ts'
+import type { Snapshot } from '../shared/wire/snapshot.ts'
+import type { Admitted, Answer, Asked, Attempt, CallFailure, Routed, Walked } from './facts.ts'
+import type { EdgePorts } from './ports.ts'
+import { admit } from './admit/admit.ts'
+import { cache } from './cache/cache.ts'
+import { call } from './call/call.ts'
+import { mayRetry } from './call/retry.ts'
+import { record } from './record/record.ts'
+import { route } from './route/route.ts'
+import { open } from './stream/stream.ts'
+
+/** Answers a request or refuses it; recording goes on after the response. */
+export async function infer(asked: Asked, ports: EdgePorts): Promise<Walked> {
+  const walked = await look(asked, ports)
+  ports.afterResponse(record(asked, walked, ports))
+  return walked
+}
+
+/** Walks under the snapshot at hand; a refusal that a newer one might take back is walked once more under that. */
+async function look(asked: Asked, ports: EdgePorts): Promise<Walked> {
+  const known = await ports.snapshots.current(asked.origin)
+  if (!known) return refused(asked, { reason: 'no_snapshot' }, ports)
+  const walked = await walk(asked, known, ports)
+  if (walked.answer.ok || walked.failed.length > 0 || !restsOnSnapshot(walked.answer.error)) return walked
+  const newer = await ports.snapshots.newerThan(known, asked.origin)
+  return newer ? walk(asked, newer, ports) : walked
+}
+
+async function walk(asked: Asked, known: Snapshot, ports: EdgePorts): Promise<Walked> {
+  let snapshot = known
+  let admission = await admit(asked, snapshot, ports)
+  if (!admission.ok) return refused(asked, admission.error, ports)
+  let admitted = admission.value
+  const failed: Attempt[] = []
+
+  // Bypass is the only answer yet; the call stands where the cache's will.
+  cache()
+
+  for (let round = 1; round <= limits.roundsMax; round++) {
+    const routed = await route(asked, admitted, { snapshot, avoid: failed.map((each) => each.endpoint), round }, ports)
+
+    // The ledger may have told us that the world has moved on: what was admitted must still hold, or a revoked key would get one more answer.
+    const newer = ports.snapshots.newest(snapshot)
+    if (newer) {
+      snapshot = newer
+      admission = await admit(asked, snapshot, ports)
+      if (!admission.ok || admission.value.version !== admitted.version) {
+        if (routed.ok) ports.afterResponse(giveBack(routed.value, 'cancelled', ports))
+        if (!admission.ok) return refused(asked, admission.error, ports, { admitted, failed })
+        admitted = admission.value
+        continue
+      }
+    }
+    if (!routed.ok) return refused(asked, refusalAfter(failed, routed.error), ports, { admitted, failed })
+
+    const answered = await tryOnce(asked, admitted, routed.value, ports)
+    if (answered.ok) return served(asked, { admitted, routed: routed.value, begun: answered.value, failed }, ports)
+
+    const { refusal, outcome } = answered.error
+    ports.afterResponse(giveBack(routed.value, outcome, ports))
+    failed.push(attemptOf(routed.value, answered.error))
+    if (!mayRetry(answered.error, failed.length, admitted.deadlineMs, ports.clock.nowMs()))
+      return refused(asked, refusal, ports, { admitted, failed })
+  }
+  // Only a snapshot that changes the version again and again gets here.
+  return refused(asked, { reason: 'no_capacity', model: admitted.wish.model, retryAfterMs: limits.retryAfterMsDefault }, ports, {
+    admitted,
+    failed,
+  })
+}
+
+/** `upstreamMs` is the engine's part of the wait: to the first byte of a stream, to the last of a held answer. */
+type Begun = { readonly answer: Answer; readonly ttfbMs: number; readonly upstreamMs: number }
+
+async function tryOnce(asked: Asked, admitted: Admitted, routed: Routed, ports: EdgePorts): Promise<Result<Begun, CallFailure>> {
+  const sentAtMs = ports.clock.nowMs()
+  const called = await call(asked, admitted, routed, ports)
+  if (!called.ok) return called
+  const opened = await open(called.value)
+  if (!opened.ok) return opened
+  return ok({ answer: opened.value, ttfbMs: called.value.ttfbMs, upstreamMs: ports.clock.nowMs() - sentAtMs })
+}
+
+async function giveBack(routed: Routed, outcome: CallFailure['outcome'], ports: EdgePorts): Promise<void> {
+  if (routed.lease) await ports.ledgers.settle(routed.endpoint.cell, [{ leaseId: routed.lease, outcome, ttfbMs: null }])
+}
+
+const attemptOf = (routed: Routed, failure: CallFailure): Attempt => ({
+  endpoint: routed.endpoint.id,
+  region: routed.endpoint.region,
+  lease: routed.lease,
+  outcome: failure.outcome,
+  ttfbMs: null,
+  detail: 'detail' in failure.refusal ? failure.refusal.detail : failure.refusal.reason,
+})
+
+/** After a failed attempt "nobody else is there" is less useful than what happened, unless waiting helps. */
+function refusalAfter(failed: readonly Attempt[], routing: InferenceRefusal): InferenceRefusal {
+  const last = failed.at(-1)
+  if (!last || routing.reason === 'no_capacity' || routing.reason === 'deadline_exceeded') return routing
+  return { reason: 'upstream_unreachable', detail: last.detail ?? last.outcome }
+}
+
+/** Whether a newer snapshot may turn this "no" into a "yes". */
+function restsOnSnapshot(refusal: InferenceRefusal): boolean {
+  return ['unknown_model', 'model_not_allowed', 'disabled_key', 'expired_key', 'no_endpoint', 'no_healthy_endpoint'].includes(
+    refusal.reason,
+  )
+}
+
+type Way = { readonly admitted: Admitted; readonly routed: Routed; readonly begun: Begun; readonly failed: readonly Attempt[] }
+
+function served(asked: Asked, { admitted, routed, begun, failed }: Way, ports: EdgePorts): Walked {
+  const overheadMs = ports.clock.nowMs() - asked.receivedAtMs - asked.body.waitedMs() - begun.upstreamMs
+  return {
+    answer: ok(begun.answer),
+    trail: {
+      requestId: asked.requestId,
+      version: admitted.version,
+      region: routed.endpoint.region,
+      endpoint: routed.endpoint.id,
+      overheadMs: Math.max(0, overheadMs),
+    },
+    admitted,
+    failed,
+    serving: { routed, ttfbMs: begun.ttfbMs },
+  }
+}
+
+function refused(
+  asked: Asked,
+  refusal: InferenceRefusal,
+  ports: EdgePorts,
+  so: { readonly admitted: Admitted | null; readonly failed: readonly Attempt[] } = { admitted: null, failed: [] },
+): Walked {
+  const last = so.failed.at(-1)
+  const endpoint: EndpointId | null = last?.endpoint ?? null
+  return {
+    answer: err(refusal),
+    trail: {
+      requestId: asked.requestId,
+      version: so.admitted?.version ?? null,
+      region: last?.region ?? null,
+      endpoint,
+      overheadMs: Math.max(0, ports.clock.nowMs() - asked.receivedAtMs - asked.body.waitedMs()),
+    },
+    admitted: so.admitted,
+    failed: so.failed,
+    serving: null,
+  }
+}

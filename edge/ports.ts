@@ -1,0 +1,70 @@
+// What the request's way needs from outside, as types. Adapters implement them; deps.ts joins the two; tests give fakes.
+
+import type { Result } from '../shared/result.ts'
+import type { CellId, KeyId, OriginName } from '../shared/ids.ts'
+import type { Clock, Timer } from '../shared/time.ts'
+import type { Random } from '../shared/random.ts'
+import type { Snapshot } from '../shared/wire/snapshot.ts'
+import type { Credential } from '../shared/wire/credential.ts'
+import type { Ask, AskAnswer, Settled } from '../shared/wire/ledger.ts'
+
+/** The snapshot as this isolate knows it. */
+export type Snapshots = {
+  /** Memory, else the origin's home object, else KV's last-known-good; null when none has one. */
+  readonly current: (origin: OriginName) => Promise<Snapshot | null>
+  /** A newer one than `known`, when memory or the home object has it; null when `known` was confirmed lately or nobody answers in time. */
+  readonly newerThan: (known: Snapshot, origin: OriginName) => Promise<Snapshot | null>
+  /** What memory holds, when it is newer than `known`; asks nobody. */
+  readonly newest: (known: Snapshot) => Snapshot | null
+  /** Takes over what a ledger's answer brought; a lower generation than the known one is ignored. */
+  readonly adopt: (answer: { readonly generation: number; readonly snapshot: Snapshot | null }) => void
+}
+
+export type CredentialLookup = { readonly found: Credential } | 'unknown' | 'unreachable'
+
+export type Credentials = {
+  /** The record of a key, never older than what the snapshot says of it. */
+  readonly find: (id: KeyId, snapshot: Snapshot) => Promise<CredentialLookup>
+}
+
+export type Ledgers = {
+  /** Asks a cell's ledger for a lease; 'unreachable' when it does not answer in time (a lease granted too late is given back). */
+  readonly ask: (cell: CellId, ask: Ask) => Promise<Result<AskAnswer, 'unreachable'>>
+  /** Gives leases back with what became of them. Never fails: an unreturned lease expires at its deadline. */
+  readonly settle: (cell: CellId, settled: readonly Settled[]) => Promise<void>
+}
+
+export type UpstreamRequest = {
+  readonly url: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: Uint8Array
+  readonly signal: AbortSignal
+}
+
+export type UpstreamAnswer = {
+  readonly status: number
+  readonly contentType: string
+  readonly retryAfter: string | null
+  readonly body: ReadableStream<Uint8Array> | null
+}
+
+/** The outside world of model servers. A failure to connect is a value; its detail never contains credentials. */
+export type Upstream = {
+  readonly send: (request: UpstreamRequest) => Promise<Result<UpstreamAnswer, { readonly detail: string }>>
+}
+
+/** One structured line per request. */
+export type RequestLine = Readonly<Record<string, string | number | boolean | null | readonly unknown[]>>
+
+export type EdgePorts = {
+  readonly clock: Clock
+  readonly timer: Timer
+  readonly random: Random
+  readonly snapshots: Snapshots
+  readonly credentials: Credentials
+  readonly ledgers: Ledgers
+  readonly upstream: Upstream
+  readonly log: (line: RequestLine) => void
+  /** Work that goes on after the response was sent. */
+  readonly afterResponse: (work: Promise<unknown>) => void
+}

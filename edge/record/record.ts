@@ -1,0 +1,47 @@
+// What is kept of a request once it is over: the lease goes back with its outcome, and one line goes to the log.
+// Waits for the last byte, so a lease covers the whole answer. Never touches the response.
+
+import type { Asked, Ended, Walked } from '../facts.ts'
+import type { EdgePorts } from '../ports.ts'
+import { outcomeOf } from './outcome.ts'
+
+type Ports = Pick<EdgePorts, 'clock' | 'ledgers' | 'log'>
+
+/** Settles the serving lease and logs the request, refusals included. */
+export async function record(asked: Asked, walked: Walked, ports: Ports): Promise<void> {
+  const ended = walked.answer.ok ? await walked.answer.value.ended : null
+  const serving = walked.serving
+  if (serving && ended && serving.routed.lease) {
+    await ports.ledgers.settle(serving.routed.endpoint.cell, [
+      { leaseId: serving.routed.lease, outcome: outcomeOf(ended), ttfbMs: serving.ttfbMs },
+    ])
+  }
+  ports.log(lineOf(asked, walked, ended, ports.clock.nowMs()))
+}
+
+function lineOf(asked: Asked, walked: Walked, ended: Ended | null, nowMs: number) {
+  const { admitted, trail, serving } = walked
+  return {
+    event: 'request',
+    requestId: asked.requestId,
+    operation: asked.dialect.operation,
+    tenant: admitted?.credential.tenant ?? null,
+    key: admitted?.credential.id ?? null,
+    model: admitted?.wish.model ?? null,
+    version: trail.version,
+    region: trail.region,
+    endpoint: trail.endpoint,
+    origin: asked.origin,
+    stream: admitted?.wish.stream ?? null,
+    status: walked.answer.ok ? walked.answer.value.status : null,
+    refused: walked.answer.ok ? null : walked.answer.error.reason,
+    ended: ended?.how ?? null,
+    detail: ended?.detail ?? null,
+    failed: walked.failed.map(({ endpoint, outcome, detail }) => ({ endpoint, outcome, detail })),
+    leased: serving ? serving.routed.lease !== null : null,
+    ttfbMs: serving?.ttfbMs ?? null,
+    overheadMs: trail.overheadMs,
+    durationMs: nowMs - asked.receivedAtMs,
+    bytesOut: ended?.bytes ?? 0,
+  }
+}

@@ -1,0 +1,18 @@
+import { defineConfig } from 'vitest/config'
+
+// One project per kind of test (see docs/design/testing.md): plain Node, inside workerd, against the running platform.
+export default defineConfig({
+  test: {
+    // Two cores: more workers only wait for each other.
+    maxWorkers: 2,
+    projects: [
+      { test: { name: 'unit', include: ['test/unit/**/*.test.ts'] } },
+      { test: { name: 'engine', include: ['test/engine/**/*.test.ts'], testTimeout: 60_000, hookTimeout: 60_000 } },
+      'test/worker/edge/vitest.config.ts',
+      'test/worker/core/vitest.config.ts',
+      {
+        test: { name: 'system', include: ['test/system/**/*.test.ts'], testTimeout: 60_000, hookTimeout: 120_000, fileParallelism: false },
+      },
+    ],
+  },
+})
