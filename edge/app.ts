@@ -28,7 +28,9 @@ app.use(async (c, next) => {
 
 const inference = (dialect: Dialect) => async (c: EdgeContext) => {
   const asked = askedOf(c, dialect)
-  return respond(await infer(asked, portsOf(c)))
+  const walked = await infer(asked, portsOf(c))
+  if (!walked.answer.ok) await asked.body.discard()
+  return respond(walked)
 }
 
 app.post('/v1/chat/completions', inference(chat))

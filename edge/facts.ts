@@ -28,6 +28,8 @@ export type Dialect = {
 export type Body = {
   /** Refuses `body_too_large` above the limit, `body_incomplete` when the sender broke off, `deadline_exceeded` when it took too long. */
   readonly read: (untilMs: number) => Promise<Result<Uint8Array, InferenceRefusal>>
+  /** Reads what is left and forgets it, within bounds: a client that is still sending when the connection closes never sees the refusal. */
+  readonly discard: () => Promise<void>
   /** How long reading waited for the sender so far. */
   readonly waitedMs: () => number
 }

@@ -40,6 +40,7 @@ async function walk(asked: Asked, known: Snapshot, ports: EdgePorts): Promise<Wa
   if (!admission.ok) return refused(asked, admission.error, ports)
   let admitted = admission.value
   const failed: Attempt[] = []
+  let lastRefusal: InferenceRefusal | null = null
 
   // Bypass is the only answer yet; the call stands where the cache's will.
   cache()
@@ -59,7 +60,7 @@ async function walk(asked: Asked, known: Snapshot, ports: EdgePorts): Promise<Wa
         continue
       }
     }
-    if (!routed.ok) return refused(asked, refusalAfter(failed, routed.error), ports, { admitted, failed })
+    if (!routed.ok) return refused(asked, refusalAfter(lastRefusal, routed.error), ports, { admitted, failed })
 
     const answered = await tryOnce(asked, admitted, routed.value, ports)
     if (answered.ok) return served(asked, { admitted, routed: routed.value, begun: answered.value, failed }, ports)
@@ -67,6 +68,7 @@ async function walk(asked: Asked, known: Snapshot, ports: EdgePorts): Promise<Wa
     const { refusal, outcome } = answered.error
     ports.afterResponse(giveBack(routed.value, outcome, ports))
     failed.push(attemptOf(routed.value, answered.error))
+    lastRefusal = refusal
     if (!mayRetry(answered.error, failed.length, admitted.deadlineMs, ports.clock.nowMs()))
       return refused(asked, refusal, ports, { admitted, failed })
   }
@@ -103,10 +105,8 @@ const attemptOf = (routed: Routed, failure: CallFailure): Attempt => ({
 })
 
 /** After a failed attempt "nobody else is there" is less useful than what happened, unless waiting helps. */
-function refusalAfter(failed: readonly Attempt[], routing: InferenceRefusal): InferenceRefusal {
-  const last = failed.at(-1)
-  if (!last || routing.reason === 'no_capacity' || routing.reason === 'deadline_exceeded') return routing
-  return { reason: 'upstream_unreachable', detail: last.detail ?? last.outcome }
+function refusalAfter(last: InferenceRefusal | null, routing: InferenceRefusal): InferenceRefusal {
+  return last === null || routing.reason === 'no_capacity' || routing.reason === 'deadline_exceeded' ? routing : last
 }
 
 /** Whether a newer snapshot may turn this "no" into a "yes". */

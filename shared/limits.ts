@@ -3,6 +3,9 @@
 export const limits = {
   /** 10 MB: OpenAI-style clients send images inline; more than this belongs in object storage. */
   bodyBytesMax: 10 * 1024 * 1024,
+  /** What is left of a refused body is read and forgotten, so that the sender gets to the answer; past these bounds the connection just closes. */
+  discardBytesMax: 64 * 1024 * 1024,
+  discardMsMax: 5_000,
   /** Admin bodies are small records. */
   adminBodyBytesMax: 256 * 1024,
 

@@ -21,15 +21,15 @@ export type RunningEngine = {
 /** Loading a model of several gigabytes takes a while on a slow disk. */
 const readyMsMax = 120_000
 
-/** The file's digest as the registry writes it. Throws Stop when it is missing or no GGUF. */
+/** The file's digest as the registry writes it. */
 export async function digestOf(path: string): Promise<string> {
-  await checkGguf(path)
   const hash = createHash('sha256')
   for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer)
   return `sha256:${hash.digest('hex')}`
 }
 
-async function checkGguf(path: string): Promise<void> {
+/** Throws Stop when the model's file is missing or no GGUF. */
+export async function checkGguf(path: string): Promise<void> {
   const file = await open(path, 'r').catch((cause: unknown) => {
     throw new Stop(`the model ${path} cannot be read (${cause instanceof Error && 'code' in cause ? String(cause.code) : String(cause)}).`)
   })

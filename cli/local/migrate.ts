@@ -1,25 +1,18 @@
 // D1's migrations on the local store, by wrangler itself, so that they run here exactly as they run when deployed.
 
-import { execFile } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { promisify } from 'node:util'
+import { startChild } from './children.ts'
 import { root, stateOf } from './places.ts'
 import { Stop } from './stop.ts'
 
-const run = promisify(execFile)
-
+/** Applies what is not applied yet. Throws Stop with wrangler's own reason. */
 export async function migrate(): Promise<void> {
   const wrangler = resolve(root, 'node_modules/wrangler/bin/wrangler.js')
   const args = ['d1', 'migrations', 'apply', 'DB', '--local', '--config', 'core/wrangler.toml', '--persist-to', stateOf('core')]
-  try {
-    await run(process.execPath, [wrangler, ...args], {
-      cwd: root,
-      env: { ...process.env, CI: 'true', WRANGLER_SEND_METRICS: 'false' },
-      timeout: 60_000,
-    })
-  } catch (cause) {
-    const said =
-      typeof cause === 'object' && cause !== null && 'stderr' in cause ? String(cause.stderr).trim().split('\n')[0] : String(cause)
-    throw new Stop(`the database could not be brought up to date: ${said}. If the stored state is broken: npm start -- --fresh`)
-  }
+  const child = startChild('migrations', wrangler, args, { CI: 'true', NO_COLOR: '1', WRANGLER_SEND_METRICS: 'false' })
+  const how = await child.exited
+  if (how === 'exit code 0') return
+  const error = readFileSync(child.log.path, 'utf8').split('\n').find((line) => line.includes('ERROR')) ?? how
+  throw new Stop(`the database could not be brought up to date: ${error.trim()}. Its log: ${child.log.path}. To forget what is stored: npm start -- --fresh`)
 }

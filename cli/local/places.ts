@@ -1,9 +1,9 @@
-// Where the local platform keeps its things. All of it is below .isochrone, which git ignores.
+// Where the local platform keeps its things: below .isochrone, which git ignores, or below ISOCHRONE_HOME (a second platform beside the first).
 
 import { resolve } from 'node:path'
 
 export const root = resolve(import.meta.dirname, '../..')
-export const home = resolve(root, '.isochrone')
+export const home = resolve(root, process.env['ISOCHRONE_HOME'] ?? '.isochrone')
 
 export const places = {
   /** URLs, key and pids, for scripts. */

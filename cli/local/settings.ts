@@ -24,7 +24,8 @@ export const usage = `Runs the whole platform on this machine: edge, core, and t
 
   EDGE_PORT=8787            port of the public API
   CORE_PORT=8788            port of the admin API
-  ISOCHRONE_MODEL=x.gguf    serve another model than atlas`
+  ISOCHRONE_MODEL=x.gguf    serve another model than atlas
+  ISOCHRONE_HOME=.isochrone keep state, logs and dev.json elsewhere`
 
 const root = resolve(import.meta.dirname, '../..')
 

@@ -7,7 +7,7 @@ import { resolve } from 'node:path'
 import { bundle } from './bundle.ts'
 import { endLeftovers, startChild, stopChildren, type Child } from './children.ts'
 import { coreApi } from './core-api.ts'
-import { digestOf, startEngines, type RunningEngine } from './engines.ts'
+import { checkGguf, digestOf, startEngines, type RunningEngine } from './engines.ts'
 import { readJson, writeJson } from './files.ts'
 import { requireFree } from './free-port.ts'
 import { migrate } from './migrate.ts'
@@ -24,6 +24,7 @@ let ending = false
 async function main(): Promise<void> {
   const settings = readSettings(process.argv.slice(2), process.env)
   if (!settings) return void out.write(`${usage}\n`)
+  await checkGguf(settings.modelPath)
   endLeftovers()
   await requireFree(settings.edgePort, 'EDGE_PORT')
   await requireFree(settings.corePort, 'CORE_PORT')

@@ -9,13 +9,18 @@ import type { Body } from '../facts.ts'
 type Read = Result<Uint8Array, InferenceRefusal>
 
 export function requestBody(request: Request, clock: Clock, timer: Timer): Body {
+  const reader = request.body?.getReader() ?? null
+  // A declared length is believed only to refuse sooner.
+  const declaredBytes = Number(request.headers.get('content-length') ?? 0)
   let reading: Promise<Read> | null = null
   let waitedMs = 0
 
   const readOnce = async (untilMs: number): Promise<Read> => {
+    if (declaredBytes > limits.bodyBytesMax) return err({ reason: 'body_too_large', bytesMax: limits.bodyBytesMax })
+    if (!reader) return ok(new Uint8Array(0))
     const beganAtMs = clock.nowMs()
     const late: Read = err({ reason: 'deadline_exceeded', afterMs: untilMs - beganAtMs })
-    const read = await within(readBounded(request), Math.max(0, untilMs - beganAtMs), late, timer)
+    const read = await within(readBounded(reader), Math.max(0, untilMs - beganAtMs), late, timer)
     waitedMs = clock.nowMs() - beganAtMs
     return read
   }
@@ -23,15 +28,13 @@ export function requestBody(request: Request, clock: Clock, timer: Timer): Body 
   return {
     waitedMs: () => waitedMs,
     read: (untilMs) => (reading ??= readOnce(untilMs)),
+    discard: async () => {
+      if (reader) await within(skip(reader), limits.discardMsMax, undefined, timer)
+    },
   }
 }
 
-async function readBounded(request: Request): Promise<Read> {
-  const tooLarge: Read = err({ reason: 'body_too_large', bytesMax: limits.bodyBytesMax })
-  // A declared length is believed only to refuse sooner.
-  if (Number(request.headers.get('content-length') ?? 0) > limits.bodyBytesMax) return tooLarge
-  if (!request.body) return ok(new Uint8Array(0))
-  const reader = request.body.getReader()
+async function readBounded(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<Read> {
   const chunks: Uint8Array[] = []
   let bytes = 0
   try {
@@ -39,14 +42,24 @@ async function readBounded(request: Request): Promise<Read> {
       const { done, value } = await reader.read()
       if (done) break
       bytes += value.length
-      if (bytes > limits.bodyBytesMax) {
-        await reader.cancel()
-        return tooLarge
-      }
+      if (bytes > limits.bodyBytesMax) return err({ reason: 'body_too_large', bytesMax: limits.bodyBytesMax })
       chunks.push(value)
     }
   } catch {
     return err({ reason: 'body_incomplete' })
   }
   return ok(await new Blob(chunks).bytes())
+}
+
+/** Reads on and keeps nothing, up to a bound. */
+async function skip(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<void> {
+  try {
+    for (let bytes = 0; bytes < limits.discardBytesMax;) {
+      const { done, value } = await reader.read()
+      if (done) return
+      bytes += value.length
+    }
+  } catch {
+    // The sender has gone: nothing is left to read.
+  }
 }

@@ -25,6 +25,9 @@ export function parseJson(bytes: Uint8Array): Result<unknown, InferenceRefusal> 
 
 /** Checks a body against a dialect's schema; refuses `invalid_field` naming the first offending path, written as `messages[0].role`. */
 export function readFields<Schema extends v.GenericSchema>(schema: Schema, body: unknown): Result<v.InferOutput<Schema>, InferenceRefusal> {
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) {
+    return err({ reason: 'invalid_field', param: 'body', detail: 'expected a JSON object.' })
+  }
   const parsed = v.safeParse(schema, body, { abortEarly: true })
   if (parsed.success) return ok(parsed.output)
   const issue = parsed.issues[0]

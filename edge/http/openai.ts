@@ -22,34 +22,25 @@ const common = {
 
 const tokens = v.array(v.pipe(v.number(), v.integer()))
 
-const chatFields = v.looseObject(
-  {
-    ...common,
-    messages: v.pipe(
-      v.array(v.looseObject({ role: v.string('expected a string') }, 'expected an object with a role'), 'expected a list of messages'),
-      v.minLength(1, 'expected at least one message'),
-    ),
-  },
-  'expected a JSON object',
-)
+const chatFields = v.looseObject({
+  ...common,
+  messages: v.pipe(
+    v.array(v.looseObject({ role: v.string('expected a string') }, 'expected an object with a role'), 'expected a list of messages'),
+    v.minLength(1, 'expected at least one message'),
+  ),
+})
 
-const completionFields = v.looseObject(
-  {
-    ...common,
-    prompt: v.union([v.string(), v.array(v.string()), tokens, v.array(tokens)], 'expected a text, a list of texts, or tokens'),
-  },
-  'expected a JSON object',
-)
+const completionFields = v.looseObject({
+  ...common,
+  prompt: v.union([v.string(), v.array(v.string()), tokens, v.array(tokens)], 'expected a text, a list of texts, or tokens'),
+})
 
-const embeddingFields = v.looseObject(
-  {
-    model: modelField,
-    user: common.user,
-    input: v.union([v.string(), v.array(v.string()), tokens, v.array(tokens)], 'expected a text, a list of texts, or tokens'),
-    encoding_format: v.nullish(v.picklist(['float', 'base64'], 'expected "float" or "base64"')),
-  },
-  'expected a JSON object',
-)
+const embeddingFields = v.looseObject({
+  model: modelField,
+  user: common.user,
+  input: v.union([v.string(), v.array(v.string()), tokens, v.array(tokens)], 'expected a text, a list of texts, or tokens'),
+  encoding_format: v.nullish(v.picklist(['float', 'base64'], 'expected "float" or "base64"')),
+})
 
 type Common = { readonly model: ModelName; readonly stream?: boolean | null | undefined; readonly user?: string | null | undefined }
 

@@ -1,6 +1,7 @@
 // What is kept of a request once it is over: the lease goes back with its outcome, and one line goes to the log.
 // Waits for the last byte, so a lease covers the whole answer. Never touches the response.
 
+import { readApiKey } from '../../shared/ids.ts'
 import type { Asked, Ended, Walked } from '../facts.ts'
 import type { EdgePorts } from '../ports.ts'
 import { outcomeOf } from './outcome.ts'
@@ -26,7 +27,8 @@ function lineOf(asked: Asked, walked: Walked, ended: Ended | null, nowMs: number
     requestId: asked.requestId,
     operation: asked.dialect.operation,
     tenant: admitted?.credential.tenant ?? null,
-    key: admitted?.credential.id ?? null,
+    // A refused caller's key id is worth knowing too; the id is no secret.
+    key: admitted?.credential.id ?? keyIdOf(asked.authorization),
     model: admitted?.wish.model ?? null,
     version: trail.version,
     region: trail.region,
@@ -45,3 +47,5 @@ function lineOf(asked: Asked, walked: Walked, ended: Ended | null, nowMs: number
     bytesOut: ended?.bytes ?? 0,
   }
 }
+
+const keyIdOf = (authorization: string | null): string | null => readApiKey(authorization?.split(' ').at(-1) ?? '')?.id ?? null

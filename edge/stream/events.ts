@@ -11,8 +11,7 @@ export function lastBoundary(bytes: Uint8Array): number {
     const before = bytes[end - 2]
     if (last === lineFeed && before === lineFeed) return end
     if (last === carriageReturn && before === carriageReturn) return end
-    if (last === lineFeed && before === carriageReturn && end >= 4 && bytes[end - 3] === lineFeed && bytes[end - 4] === carriageReturn)
-      return end
+    if (last === lineFeed && before === carriageReturn && bytes[end - 3] === lineFeed) return end
   }
   return 0
 }

@@ -1,0 +1,90 @@
+// cli/engine/embed.ts — the way of an embeddings request behind its body: model, inputs, slot, vectors.
+import type { Outcome } from './answer.ts'
+import { embeddingsAnswer, readEmbeddings, unitVector } from './embeddings.ts'
+import { findModel, type Engine } from './engine.ts'
+import type { Fault } from './faults.ts'
+import type { Loaded } from './models.ts'
+import { textPrompt } from './prompt.ts'
+import { invalid, no, ok, queueFull, unloaded, type Result } from './refuse.ts'
+import { untilAborted, type Wire } from './wire.ts'
+
+/** Answers `body`. Takes one slot for all inputs; of the faults only errors and hangs apply. */
+export async function embed(body: unknown, fault: Fault, wire: Wire, engine: Engine): Promise<Outcome> {
+  const planned = planEmbeddings(body, engine)
+  if (!planned.ok) {
+    wire.refuse(planned.refusal)
+    return 'refused'
+  }
+  const { loaded, inputs, encoding } = planned.value
+  return loaded.use(async () => {
+    const { model, closing } = loaded
+    if (model.slots.room() < 1) {
+      wire.refuse(queueFull(model.slots.waitingMax))
+      return 'refused'
+    }
+    const signal = AbortSignal.any([wire.signal, closing])
+    const lease = await model.slots.take(signal)
+    try {
+      if (fault.kind === 'hang') await untilAborted(signal)
+      const vectors: Float32Array[] = []
+      for (const input of inputs) {
+        if (signal.aborted) break
+        vectors.push(unitVector(await measured(engine, input, model.embed)))
+      }
+      if (wire.signal.aborted) return 'aborted'
+      if (signal.aborted) {
+        wire.refuse(unloaded(model.name))
+        return 'refused'
+      }
+      wire.json(
+        200,
+        embeddingsAnswer(
+          model.name,
+          vectors,
+          encoding,
+          inputs.reduce((sum, input) => sum + input.length, 0),
+        ),
+      )
+      return 'served'
+    } finally {
+      lease?.giveBack()
+    }
+  })
+}
+
+type EmbedPlan = { readonly loaded: Loaded; readonly inputs: readonly (readonly number[])[]; readonly encoding: 'float' | 'base64' }
+
+function planEmbeddings(body: unknown, engine: Engine): Result<EmbedPlan> {
+  const read = readEmbeddings(body)
+  if (!read.ok) return read
+  const { model: name, inputs: prompts, encoding, dimensions } = read.value
+  const found = findModel(engine, name)
+  if (!found.ok) return found
+  const { model } = found.value
+  if (dimensions !== null && dimensions !== model.embeddingSize) {
+    return no(invalid(`Invalid 'dimensions': this model's embeddings have ${model.embeddingSize}`, 'dimensions'))
+  }
+  const inputs: (readonly number[])[] = []
+  for (const prompt of prompts) {
+    const tokens = textPrompt(model, prompt, 'input', false)
+    if (!tokens.ok) return tokens
+    inputs.push(tokens.value)
+  }
+  return ok({ loaded: found.value, inputs, encoding })
+}
+
+async function measured(
+  { nowMs, tally }: Engine,
+  input: readonly number[],
+  embedding: (tokens: readonly number[]) => Promise<readonly number[]>,
+): Promise<readonly number[]> {
+  const startMs = nowMs()
+  const vector = await embedding(input)
+  tally.promptTokens += input.length
+  tally.promptMs += nowMs() - startMs
+  // The embedding context decodes one input at a time.
+  tally.decodes += 1
+  tally.busySlots += 1
+  tally.contextTokensMax = Math.max(tally.contextTokensMax, input.length)
+  return vector
+}

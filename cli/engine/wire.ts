@@ -1,0 +1,101 @@
+// cli/engine/wire.ts — one HTTP exchange: the bounded body in, JSON or server-sent events out, and the news that the client has left.
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { bodyTooLarge, invalid, no, ok, type Refusal, type Result } from './refuse.ts'
+
+/** The longest context here is far below it; above it a body is a mistake. */
+const bodyBytesMax = 10_000_000
+
+/** Longer than gateways keep idle connections, so that it is never the engine that closes one just as a request comes in. */
+export const keepAliveMs = 75_000
+
+export type Wire = {
+  /** Aborts when the client's connection closes before the answer is complete. */
+  readonly signal: AbortSignal
+  readonly hasBegun: () => boolean
+  readonly json: (status: number, body: unknown, headers?: Readonly<Record<string, string>>) => void
+  readonly refuse: (refusal: Refusal) => void
+  readonly text: (contentType: string, body: string) => void
+  /** One `data:` event, sent at once; the first one sends the headers. */
+  readonly event: (data: object) => void
+  readonly endEvents: () => void
+  /** Ends the stream without the mark of a complete one. */
+  readonly breakEvents: () => void
+  /** Destroys the connection. */
+  readonly cut: () => void
+}
+
+export function openWire(request: IncomingMessage, response: ServerResponse): Wire {
+  const left = new AbortController()
+  response.on('close', () => {
+    if (!response.writableFinished) left.abort()
+  })
+  // A client that resets its connection is no error of ours; 'close' follows.
+  response.on('error', () => {})
+  request.on('error', () => {})
+  const json: Wire['json'] = (status, body, headers = {}) => {
+    response.writeHead(status, { ...headers, 'content-type': 'application/json; charset=utf-8' })
+    response.end(JSON.stringify(body))
+  }
+  return {
+    signal: left.signal,
+    hasBegun: () => response.headersSent,
+    json,
+    refuse: (refusal) => json(refusal.status, refusal.body, refusal.headers),
+    text: (contentType, body) => {
+      response.writeHead(200, { 'content-type': contentType })
+      response.end(body)
+    },
+    event: (data) => {
+      if (!response.headersSent) response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-cache' })
+      response.write(`data: ${JSON.stringify(data)}\n\n`)
+    },
+    endEvents: () => response.end('data: [DONE]\n\n'),
+    breakEvents: () => response.end(),
+    cut: () => response.destroy(),
+  }
+}
+
+/** Reads a JSON body of at most 10 MB; an empty one is `{}`. Null when the client left first. What is too much is read and forgotten. */
+export async function readJson(request: IncomingMessage): Promise<Result<unknown> | null> {
+  const chunks: Buffer[] = []
+  let bytes = 0
+  try {
+    for await (const chunk of request) {
+      const buffer = Buffer.from(chunk)
+      bytes += buffer.length
+      // Leaving the loop would destroy the connection, and with it the answer.
+      if (bytes > bodyBytesMax) chunks.length = 0
+      else chunks.push(buffer)
+    }
+  } catch {
+    return null
+  }
+  if (bytes > bodyBytesMax) return no(bodyTooLarge(bodyBytesMax))
+  const text = Buffer.concat(chunks).toString('utf8')
+  if (text.trim() === '') return ok({})
+  try {
+    return ok(JSON.parse(text))
+  } catch {
+    return no(invalid('The body is not valid JSON'))
+  }
+}
+
+/** Waits, but no longer than the client does. */
+export function wait(ms: number, signal: AbortSignal): Promise<void> {
+  if (ms <= 0 || signal.aborted) return Promise.resolve()
+  return new Promise((resolve) => {
+    const end = (): void => {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', end)
+      resolve()
+    }
+    const timer = setTimeout(end, ms)
+    signal.addEventListener('abort', end, { once: true })
+  })
+}
+
+/** Waits until `signal` aborts, for ever if it does not. */
+export function untilAborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve()
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
+}

@@ -1,0 +1,100 @@
+// A world for the request's way: every port as a fake that a test can turn, and a request that goes through it.
+
+import { infer } from '../../edge/infer.ts'
+import type { Asked, Dialect, Walked } from '../../edge/facts.ts'
+import type { CredentialLookup, EdgePorts, RequestLine, UpstreamAnswer, UpstreamRequest } from '../../edge/ports.ts'
+import { chat } from '../../edge/http/openai.ts'
+import { ledgers } from '../../edge/adapters/ledgers.ts'
+import { snapshots, type SnapshotMemory } from '../../edge/adapters/snapshots.ts'
+import { err, ok, type Result } from '../../shared/result.ts'
+import { seededRandom } from '../../shared/random.ts'
+import { systemTimer } from '../../shared/system.ts'
+import type { OriginName, RequestId } from '../../shared/ids.ts'
+import type { Snapshot } from '../../shared/wire/snapshot.ts'
+import { fakeLedger, type FakeLedger } from './fake-ledger.ts'
+import { keyText } from './credential.ts'
+import { bytes, streamOf } from './stream.ts'
+
+export type UpstreamFake = (request: UpstreamRequest, call: number) => Promise<Result<UpstreamAnswer, { detail: string }>>
+
+export const json = (body: unknown, status = 200, retryAfter: string | null = null): Result<UpstreamAnswer, never> =>
+  ok({ status, contentType: 'application/json', retryAfter, body: streamOf([JSON.stringify(body)]) })
+
+export const sse = (...events: string[]): Result<UpstreamAnswer, never> =>
+  ok({ status: 200, contentType: 'text/event-stream', retryAfter: null, body: streamOf(events.map((event) => `data: ${event}\n\n`)) })
+
+export const unreachable = err({ detail: 'connection refused' })
+
+export type World = {
+  readonly ports: EdgePorts
+  readonly ledger: FakeLedger
+  readonly memory: SnapshotMemory
+  readonly log: RequestLine[]
+  readonly sent: UpstreamRequest[]
+  /** Waits for what goes on after the response. */
+  readonly settle: () => Promise<void>
+  /** What core has published: every ledger and home knows it, the isolate does not yet. */
+  readonly publish: (snapshot: Snapshot) => Promise<void>
+}
+
+export async function world(
+  snapshot: Snapshot,
+  so: { readonly credential: CredentialLookup | ((snapshot: Snapshot) => CredentialLookup); readonly upstream?: UpstreamFake },
+): Promise<World> {
+  const ledger = fakeLedger()
+  const memory: SnapshotMemory = { snapshot, confirmedAtMs: Date.now() }
+  const log: RequestLine[] = []
+  const sent: UpstreamRequest[] = []
+  const pending: Promise<unknown>[] = []
+  const clock = { nowMs: () => Date.now() }
+  const timer = systemTimer
+  const afterResponse = (work: Promise<unknown>) => void pending.push(work)
+  const publish = async (published: Snapshot) => void (await ledger.exchange({ snapshot: published, cell: null }))
+  await publish(snapshot)
+  const ports: EdgePorts = {
+    clock,
+    timer,
+    random: seededRandom(1),
+    snapshots: snapshots(memory, { home: () => ledger, kv: { get: () => Promise.resolve(null) }, clock, timer }),
+    credentials: { find: (_, under) => Promise.resolve(typeof so.credential === 'function' ? so.credential(under) : so.credential) },
+    ledgers: ledgers({ ledger: () => ledger, timer, afterResponse }),
+    upstream: {
+      send: (request) => {
+        sent.push(request)
+        return so.upstream?.(request, sent.length) ?? Promise.resolve(json({ ok: true }))
+      },
+    },
+    log: (line) => void log.push(line),
+    afterResponse,
+  }
+  const settle = async () => {
+    for (let done = 0; done < pending.length; done++) await pending[done]
+  }
+  return { ports, ledger, memory, log, sent, settle, publish }
+}
+
+let requests = 0
+
+export function askedOf(body: unknown, so: Partial<Asked> & { readonly dialect?: Dialect } = {}): Asked {
+  return {
+    requestId: `req_${++requests}` as RequestId,
+    receivedAtMs: Date.now(),
+    dialect: chat,
+    origin: 'enam' as OriginName,
+    authorization: `Bearer ${keyText}`,
+    deadline: null,
+    timeoutMs: null,
+    session: null,
+    body: {
+      read: () => Promise.resolve(ok(bytes(typeof body === 'string' ? body : JSON.stringify(body)))),
+      waitedMs: () => 0,
+      discard: () => Promise.resolve(),
+    },
+    gone: new AbortController().signal,
+    ...so,
+  }
+}
+
+export const question = { model: 'atlas', messages: [{ role: 'user', content: 'hi' }] }
+
+export const go = (at: World, body: unknown = question, so: Partial<Asked> = {}): Promise<Walked> => infer(askedOf(body, so), at.ports)

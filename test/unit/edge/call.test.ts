@@ -1,0 +1,120 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { engineError, failureOf, retryAfterMs } from '../../../edge/call/classify.ts'
+import { spliceTopLevel } from '../../../edge/call/forward.ts'
+import { mayRetry } from '../../../edge/call/retry.ts'
+import { limits } from '../../../shared/limits.ts'
+
+describe('failureOf', () => {
+  it.each([
+    [429, null, 'soft_failure', true, 'upstream_busy'],
+    [503, 2_000, 'soft_failure', true, 'upstream_busy'],
+    [503, null, 'hard_failure', true, 'upstream_failed'],
+    [500, null, 'hard_failure', true, 'upstream_failed'],
+    [502, null, 'hard_failure', true, 'upstream_failed'],
+    [504, null, 'hard_failure', true, 'upstream_failed'],
+    [301, null, 'hard_failure', true, 'upstream_failed'],
+    // The engine does not accept *us*: no reason to doubt the caller's key.
+    [401, null, 'hard_failure', true, 'upstream_failed'],
+    [403, null, 'hard_failure', true, 'upstream_failed'],
+    [400, null, 'good', false, 'upstream_refused'],
+    [404, null, 'good', false, 'upstream_refused'],
+    [422, null, 'good', false, 'upstream_refused'],
+  ])('status %i (retry-after %j): %s, retryable %j, told as %s', (status, retryAfter, outcome, retryable, reason) => {
+    expect(failureOf(status, '', retryAfter)).toMatchObject({ outcome, retryable, refusal: { reason, status } })
+  })
+})
+
+describe('engineError', () => {
+  it.each([
+    [
+      'OpenAI',
+      '{"error":{"message":"bad","type":"invalid_request_error","param":"n","code":"x"}}',
+      { message: 'bad', code: 'x', param: 'n' },
+    ],
+    [
+      'vLLM',
+      '{"object":"error","message":"too long","type":"BadRequestError","param":null,"code":400}',
+      { message: 'too long', code: null, param: null },
+    ],
+    [
+      'FastAPI list',
+      '{"detail":[{"loc":["body","n"],"msg":"must be int","type":"t"}]}',
+      { message: 'body.n: must be int', code: null, param: null },
+    ],
+    ['FastAPI text', '{"detail":"Not Found"}', { message: 'Not Found', code: null, param: null }],
+    ['Triton', '{"error":"unknown model"}', { message: 'unknown model', code: null, param: null }],
+    [
+      'llama.cpp, context',
+      '{"error":{"code":400,"message":"exceeds","type":"exceed_context_size_error","n_prompt_tokens":900,"n_ctx":512}}',
+      { message: 'exceeds', code: 'context_length_exceeded', param: null },
+    ],
+    ['plain text', 'Internal Server Error', { message: 'Internal Server Error', code: null, param: null }],
+    ['nothing', '', { message: 'The engine gave no reason.', code: null, param: null }],
+    ['null', 'null', { message: 'null', code: null, param: null }],
+  ])('%s', (_, body, expected) => {
+    expect(engineError(body)).toEqual(expected)
+  })
+
+  it('never throws and never grows without bound (property)', () => {
+    fc.assert(
+      fc.property(fc.oneof(fc.string(), fc.json(), fc.string({ minLength: 3_000 })), (body) => {
+        expect(engineError(body).message.length).toBeLessThanOrEqual(2_001)
+      }),
+    )
+  })
+})
+
+describe('retryAfterMs', () => {
+  const nowMs = Date.parse('2026-01-01T00:00:00Z')
+  it.each([
+    [null, null],
+    ['3', 3_000],
+    ['0.5', 500],
+    ['Thu, 01 Jan 2026 00:00:07 GMT', 7_000],
+    ['Wed, 31 Dec 2025 00:00:00 GMT', 0],
+    ['99999', limits.retryAfterMsMax],
+    ['soon', null],
+  ])('%j -> %j', (header, expected) => {
+    expect(retryAfterMs(header, nowMs)).toBe(expected)
+  })
+})
+
+describe('spliceTopLevel', () => {
+  it.each([
+    ['{"model":"a"}', '{"model":"b"}'],
+    ['{ "x" : [ {"model":"no"} ] ,\n "model" :  "a" , "y":1.0}', '{ "x" : [ {"model":"no"} ] ,\n "model" :  "b" , "y":1.0}'],
+    ['{"n":12345678901234567890,"model":"a"}', '{"n":12345678901234567890,"model":"b"}'],
+    ['{"a":"\\"model\\":\\"x\\"","model":"a"}', '{"a":"\\"model\\":\\"x\\"","model":"b"}'],
+    ['{"m\\u006fdel":"a"}', '{"m\\u006fdel":"b"}'],
+    // The last one wins, as in JSON.parse.
+    ['{"model":"first","model":"a"}', '{"model":"first","model":"b"}'],
+    ['{"x":"\\\\","model":"a"}', '{"x":"\\\\","model":"b"}'],
+    ['{"other":1}', '{"other":1}'],
+    ['{}', '{}'],
+  ])('%s', (json, expected) => {
+    expect(spliceTopLevel(json, 'model', 'b')).toBe(expected)
+  })
+
+  it('changes the model and nothing else, for any JSON object and any white space (property)', () => {
+    const key = fc.string().filter((name) => name !== 'model' && name !== '__proto__')
+    fc.assert(
+      fc.property(fc.dictionary(key, fc.jsonValue()), fc.string(), fc.string(), fc.constantFrom(0, 1, 2, '\t'), (rest, from, to, space) => {
+        const json = JSON.stringify({ ...rest, model: from, tail: [rest] }, null, space)
+        const spliced = spliceTopLevel(json, 'model', to)
+        expect(JSON.parse(spliced)).toEqual({ ...JSON.parse(json), model: to })
+        expect(spliceTopLevel(spliced, 'model', from)).toBe(json)
+      }),
+    )
+  })
+})
+
+describe('mayRetry', () => {
+  const failure = { refusal: { reason: 'upstream_unreachable', detail: '' }, outcome: 'hard_failure', retryable: true } as const
+  it('once, while there is time, and only what is worth it', () => {
+    expect(mayRetry(failure, 1, 100, 50)).toBe(true)
+    expect(mayRetry(failure, 2, 100, 50)).toBe(false)
+    expect(mayRetry(failure, 1, 100, 100)).toBe(false)
+    expect(mayRetry({ ...failure, retryable: false }, 1, 100, 50)).toBe(false)
+  })
+})
