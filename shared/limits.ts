@@ -63,8 +63,8 @@ export const limits = {
   livenessGoodMin: 2,
   /** Part of the interval by which probes are spread, so that they do not leave all at once. */
   livenessJitter: 0.2,
-  /** Probes under way at once. A Worker may wait for the headers of six fetches at a time. */
-  probesAtOnceMax: 6,
+  /** Probes under way at once: a Worker may wait for the headers of six fetches at a time, and one is left for the slow copies. */
+  probesAtOnceMax: 5,
   /** One exchange with a ledger must fit well inside a turn. */
   exchangeTimeoutMs: 800,
   /** A ledger that lets this many calls go unanswered is asked only every `homeCheckEveryMs`: calls to it must not pile up. */

@@ -90,7 +90,7 @@ export function readFlags(args: readonly string[]): ReadFlags {
 }
 
 function flagsOf(values: Values): Flags {
-  const whole = (name: keyof Values & string, least: number, most: number, otherwise: number): number => {
+  const whole = (name: Exclude<keyof Values, number | symbol>, least: number, most: number, otherwise: number): number => {
     const value = numberOf(name, values[name]) ?? otherwise
     if (Number.isInteger(value) && value >= least && value <= most) return value
     throw new UsageError(`--${name} must be a whole number from ${least} to ${most}`)

@@ -141,6 +141,7 @@ function sequenceOf(sequence: LlamaContextSequence, barrier: Barrier): Sequence 
 async function* inStep(tokens: AsyncGenerator<Sampled, void, void>, barrier: Barrier): AsyncGenerator<Sampled, void, void> {
   try {
     for (;;) {
+      // oxlint-disable-next-line typescript/no-misused-promises -- finally waits for what its callback returns, and that is the point
       const next = await tokens.next().finally(barrier.arrive)
       if (next.done === true) return
       yield next.value

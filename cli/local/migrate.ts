@@ -13,6 +13,11 @@ export async function migrate(): Promise<void> {
   const child = startChild('migrations', wrangler, args, { CI: 'true', NO_COLOR: '1', WRANGLER_SEND_METRICS: 'false' })
   const how = await child.exited
   if (how === 'exit code 0') return
-  const error = readFileSync(child.log.path, 'utf8').split('\n').find((line) => line.includes('ERROR')) ?? how
-  throw new Stop(`the database could not be brought up to date: ${error.trim()}. Its log: ${child.log.path}. To forget what is stored: npm start -- --fresh`)
+  const error =
+    readFileSync(child.log.path, 'utf8')
+      .split('\n')
+      .find((line) => line.includes('ERROR')) ?? how
+  throw new Stop(
+    `the database could not be brought up to date: ${error.trim()}. Its log: ${child.log.path}. To forget what is stored: npm start -- --fresh`,
+  )
 }

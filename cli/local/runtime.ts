@@ -3,7 +3,7 @@
 
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { convertV4MiniflareOptions, Miniflare } from 'miniflare'
+import { convertV4MiniflareOptions, Miniflare, type V4MiniflareOptions } from 'miniflare'
 import { unstable_getMiniflareWorkerOptions as workerOptionsOf } from 'wrangler'
 import { bundlePathOf } from './bundle.ts'
 import { places, root, stateOf } from './places.ts'
@@ -16,13 +16,13 @@ const cronEveryMs = 60_000
 const names = { edge: 'isochrone-edge', core: 'isochrone-core', kv: 'isochrone-kv' } as const
 
 /** KV lives in the edge's process; core reaches it through this Worker, so that it outlives core as the real one does. */
-const kvBridge = {
+const kvBridge: WorkerOptions = {
   name: names.kv,
   compatibilityDate: '2026-11-01',
   kvNamespaces: { STATE: 'STATE' },
   modules: [
     {
-      type: 'ESModule' as const,
+      type: 'ESModule',
       path: 'kv.mjs',
       contents: `import { WorkerEntrypoint } from 'cloudflare:workers'
 export class Namespace extends WorkerEntrypoint {
@@ -37,15 +37,22 @@ export default { fetch: () => new Response(null, { status: 404 }) }`,
 
 const configPath = resolve(root, role === 'edge' ? 'wrangler.toml' : 'core/wrangler.toml')
 
-function worker() {
-  const { modulesRules: _, kvNamespaces, ...rest } = workerOptionsOf(configPath).workerOptions
-  const bundled = { type: 'ESModule' as const, path: `${role}.mjs`, contents: readFileSync(bundlePathOf(role), 'utf8') }
-  const common = { ...rest, name: names[role], modules: [bundled], unsafeDirectSockets: [{ host, port }] }
-  if (role === 'edge') return { ...common, kvNamespaces }
+type WorkerOptions = Extract<V4MiniflareOptions, { workers: unknown }>['workers'][number]
+
+function worker(): WorkerOptions {
+  const { modulesRules: _, modules: __, script: ___, ...rest } = workerOptionsOf(configPath).workerOptions
+  const common: WorkerOptions = {
+    ...rest,
+    name: names[role],
+    modules: [{ type: 'ESModule', path: `${role}.mjs`, contents: readFileSync(bundlePathOf(role), 'utf8') }],
+    unsafeDirectSockets: [{ host, port }],
+  }
+  if (role === 'edge') return common
   return {
     ...common,
-    bindings: { ...rest.bindings, OPERATOR_TOKEN: process.env['OPERATOR_TOKEN'] ?? '' },
-    serviceBindings: { ...rest.serviceBindings, STATE: { name: names.kv, entrypoint: 'Namespace' } },
+    kvNamespaces: {},
+    bindings: { ...common.bindings, OPERATOR_TOKEN: process.env['OPERATOR_TOKEN'] ?? '' },
+    serviceBindings: { ...common.serviceBindings, STATE: { name: names.kv, entrypoint: 'Namespace' } },
   }
 }
 

@@ -33,7 +33,7 @@ const leased = async (): Promise<number> => {
 }
 const nothingInFlight = async () => {
   const engines = await Promise.all(
-    platform.dev.regions.map(({ pid, controlUrl }) => (isAlive(pid) ? engineState(controlUrl) : { inFlight: 0 })),
+    platform.dev.regions.map(({ pid, controlUrl }) => (isAlive(pid) ? engineState(controlUrl) : Promise.resolve({ inFlight: 0 }))),
   )
   return engines.every(({ inFlight }) => inFlight === 0) && (await leased()) === 0
 }
@@ -101,11 +101,11 @@ describe('streams', () => {
 
 describe('core', () => {
   it('killed and restarted while requests run: no request fails, and core obeys operators again', async () => {
-    let stop = false
+    const run = { on: true }
     const failures: unknown[] = []
     let served = 0
     const client = async () => {
-      while (!stop) {
+      while (run.on) {
         try {
           await ask()
           served++
@@ -140,7 +140,7 @@ describe('core', () => {
         throw cause
       }
     })
-    stop = true
+    run.on = false
     await Promise.all(clients)
     expect(failures).toEqual([])
     expect(served).toBeGreaterThan(30)

@@ -59,12 +59,21 @@ describe('what cannot start says why in one line, and leaves nothing behind', ()
 
   it.each([
     ['a file that is no model', 'this is not a model', /npm start: .*broken\.gguf is not a GGUF file/],
-    ['a model that the engines cannot load', 'GGUF and then nothing of use', /npm start: the engine of [a-z-]+ ended while starting \(exit code 1\): .*broken\.gguf/],
+    [
+      'a model that the engines cannot load',
+      'GGUF and then nothing of use',
+      /npm start: the engine of [a-z-]+ ended while starting \(exit code 1\): .*broken\.gguf/,
+    ],
   ])('%s', async (_, content, message) => {
     const where = home()
     const file = path.join(where, 'broken.gguf')
     writeFileSync(file, content)
-    const run = runStart({ ISOCHRONE_HOME: where, EDGE_PORT: String(await freePort()), CORE_PORT: String(await freePort()), ISOCHRONE_MODEL: file })
+    const run = runStart({
+      ISOCHRONE_HOME: where,
+      EDGE_PORT: String(await freePort()),
+      CORE_PORT: String(await freePort()),
+      ISOCHRONE_MODEL: file,
+    })
     expect(await run.exited).toBe(1)
     expect(run.output()).toMatch(message)
     expect(run.output()).not.toMatch(/\n\s+at /)

@@ -166,7 +166,7 @@ describe('without a ledger', () => {
 
   it('a lease that is granted too late is given back', async () => {
     const at = await world(two, { credential: found })
-    const real = at.ledger.ask
+    const real = at.ledger.ask.bind(at.ledger)
     at.ledger.ask = async (ask) => {
       const answer = await real(ask)
       await new Promise((resolve) => setTimeout(resolve, 400))

@@ -122,15 +122,9 @@ describe('streams', () => {
   it('at their deadline end with an error frame that says so', async () => {
     const body = streamOf(['data: a\n\n'], 'hang')
     const { value } = await called(body)
-    const timedOut: Called = {
-      ...value,
-      watch: { ...value.watch, why: () => 'deadline' },
-      rest: {
-        ...value.rest,
-        read: () => Promise.reject(new Error('aborted')),
-        cancel: () => Promise.resolve(),
-      } as unknown as Called['rest'],
-    }
+    // What the aborted fetch does to its reader.
+    const rest = { read: () => Promise.reject(new Error('aborted')), cancel: () => Promise.resolve() } as unknown as Called['rest']
+    const timedOut: Called = { ...value, watch: { ...value.watch, why: () => 'deadline' }, rest }
     const answer = await opened(timedOut)
     expect((await readAll(answer.body)).text).toContain('"code":"deadline_exceeded"')
     expect((await answer.ended).how).toBe('deadline')

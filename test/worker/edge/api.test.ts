@@ -28,7 +28,7 @@ const snapshot = snapshotOf(
 )
 const question = (model: string, more: object = {}) => ({ model, messages: [{ role: 'user', content: 'hi' }], ...more })
 const errorOf = async (response: Response) =>
-  ((await response.json()) as { error: { code: string; type: string; message: string; param: string | null } }).error
+  (await response.json<{ error: { code: string; type: string; message: string; param: string | null } }>()).error
 
 const trail = ['x-request-id', 'isochrone-model-version', 'isochrone-region', 'isochrone-endpoint', 'isochrone-overhead-ms']
 

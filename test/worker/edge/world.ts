@@ -10,10 +10,13 @@ export const testEnv = env as unknown as EdgeEnv
 
 const edge = (exports as unknown as { readonly default: Fetcher }).default
 
-export const ledger = (name: string): LedgerCalls => testEnv.LEDGER.get(testEnv.LEDGER.idFromName(name)) as unknown as LedgerCalls
+export const ledger = (name: string): LedgerCalls => testEnv.LEDGER.get(testEnv.LEDGER.idFromName(name))
 
 /** A request to the Worker, with the demo key unless told otherwise. */
-export function send(path: string, init: RequestInit & { readonly headers?: Record<string, string> } = {}): Promise<Response> {
+export function send(
+  path: string,
+  init: Omit<RequestInit, 'headers'> & { readonly headers?: Record<string, string> } = {},
+): Promise<Response> {
   return edge.fetch(`http://edge.test${path}`, { ...init, headers: { authorization: `Bearer ${keyText}`, ...init.headers } })
 }
 

@@ -1,0 +1,16 @@
+// The control loop's object: there is one, under one name.
+
+import type { ControllerCalls } from '../ports.ts'
+
+const name = 'controller'
+
+export function controllerCalls(namespace: DurableObjectNamespace<ControllerCalls & Rpc.DurableObjectBranded>): ControllerCalls {
+  // A stub per call: after an error a stub may stay broken.
+  const stub = () => namespace.get(namespace.idFromName(name))
+  return {
+    nudge: async () => {
+      await stub().nudge()
+    },
+    status: async () => stub().status(),
+  }
+}

@@ -1,0 +1,32 @@
+// The control loop's storage, in its Durable Object. Three keys, each written only when its value changes:
+//   published  the last snapshot, its changes, retired cells      at each new generation
+//   liveness   { [endpoint]: { url, state } }                     when an endpoint's state changes
+//   copied     { seq, afterKey }                                  when records were copied to KV
+
+import { readSnapshot } from '../../shared/wire/snapshot.ts'
+import type { Copied, KeptLiveness, Published } from '../facts.ts'
+import type { Memory } from '../ports.ts'
+
+export function memory(storage: DurableObjectStorage): Memory {
+  // The output gate already holds calls to ledgers back until a write is durable; waiting for it says so in the code.
+  const keep = async (key: string, value: unknown): Promise<void> => {
+    await storage.put(key, value)
+    await storage.sync()
+  }
+  return {
+    async restore() {
+      const stored = await storage.get(['published', 'liveness', 'copied'])
+      const published = (stored.get('published') as Published | undefined) ?? null
+      const readable = published !== null && readSnapshot(published.snapshot) !== null
+      return {
+        published: readable ? published : null,
+        keptLiveness: (stored.get('liveness') as KeptLiveness | undefined) ?? {},
+        copied: (stored.get('copied') as Copied | undefined) ?? { seq: 0, afterKey: null },
+        generationFloor: published?.snapshot.generation ?? 0,
+      }
+    },
+    keepPublished: (published) => keep('published', published),
+    keepLiveness: (liveness) => keep('liveness', liveness),
+    keepCopied: (copied) => keep('copied', copied),
+  }
+}

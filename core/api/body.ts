@@ -1,0 +1,45 @@
+// Reads an admin body: bounded, JSON, and no field that is not known, for a misspelt one would be silently lost.
+
+import * as v from 'valibot'
+import { limits } from '../../shared/limits.ts'
+import { err, ok, type Result } from '../../shared/result.ts'
+import type { AdminRefusal } from '../../shared/refusal.ts'
+
+/** The body's JSON value. Refusals: body_too_large, invalid_json. Reads no further than the limit. */
+export async function readJson(request: Request): Promise<Result<unknown, AdminRefusal>> {
+  const bytesMax = limits.adminBodyBytesMax
+  const chunks: Uint8Array[] = []
+  let bytes = 0
+  for await (const chunk of request.body ?? []) {
+    bytes += chunk.byteLength
+    if (bytes > bytesMax) return err({ reason: 'body_too_large', bytesMax })
+    chunks.push(chunk)
+  }
+  try {
+    return ok(JSON.parse(await new Blob(chunks).text()))
+  } catch (cause) {
+    return err({ reason: 'invalid_json', detail: cause instanceof Error ? cause.message : 'not JSON' })
+  }
+}
+
+/** The value as the schema reads it. Refusal: invalid_field, naming the first field at fault. */
+export function readFields(schema: v.StrictObjectSchema<v.ObjectEntries, undefined>, value: unknown): Result<object, AdminRefusal> {
+  const parsed = v.safeParse(schema, value, { abortEarly: true })
+  if (parsed.success) return ok(parsed.output)
+  const issue = parsed.issues[0]
+  return err({ reason: 'invalid_field', param: v.getDotPath(issue) ?? 'body', detail: wordsOf(issue, Object.keys(schema.entries)) })
+}
+
+/** As readFields, for a change: at least one field must be named. */
+export function readChange(schema: v.StrictObjectSchema<v.ObjectEntries, undefined>, value: unknown): Result<object, AdminRefusal> {
+  const read = readFields(schema, value)
+  if (!read.ok || Object.keys(read.value).length > 0) return read
+  return err({ reason: 'invalid_field', param: 'body', detail: `must name at least one of ${Object.keys(schema.entries).join(', ')}` })
+}
+
+function wordsOf(issue: v.BaseIssue<unknown>, known: readonly string[]): string {
+  if (issue.type !== 'strict_object') return issue.message
+  if (!issue.path) return 'must be a JSON object'
+  if (issue.expected === 'never') return `is not a field that can be given here; those are ${known.join(', ')}`
+  return 'is required'
+}

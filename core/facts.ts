@@ -1,0 +1,215 @@
+// What passes between core's stages: the rows of the catalogue, and the control loop's state. Types and constant lists only.
+
+import type { CellId, EndpointId, Environment, KeyId, ModelName, RegionName, TenantId, VersionId } from '../shared/ids.ts'
+import type { LocationHint } from '../shared/geo.ts'
+import type { Alias, EndpointKind, EndpointState, Region, Snapshot } from '../shared/wire/snapshot.ts'
+import type { OutcomeKind } from '../shared/wire/ledger.ts'
+
+// ---- The catalogue's rows ----
+
+export const kinds = ['region', 'model', 'version', 'endpoint', 'alias', 'tenant', 'key'] as const
+export type Kind = (typeof kinds)[number]
+
+/** What an operator wants of an endpoint. Draining: finish what runs, take nothing new. */
+export const adminStates = ['enabled', 'draining', 'disabled'] as const
+export type AdminState = (typeof adminStates)[number]
+
+export const auditActions = ['create', 'update', 'delete'] as const
+export type AuditAction = (typeof auditActions)[number]
+
+export type Flags = Readonly<Record<string, string | number | boolean>>
+
+/** What an operator writes of each kind of row, by kind. */
+export type Fields = {
+  readonly region: {
+    readonly name: RegionName
+    readonly latitude: number
+    readonly longitude: number
+    readonly jurisdiction: string | null
+    readonly locationHint: LocationHint | null
+  }
+  readonly model: { readonly name: ModelName; readonly description: string }
+  readonly version: {
+    readonly id: VersionId
+    readonly model: ModelName
+    readonly digest: string
+    readonly engine: string
+    readonly flags: Flags
+    readonly quantisation: string | null
+  }
+  readonly endpoint: {
+    readonly id: EndpointId
+    readonly region: RegionName
+    readonly version: VersionId
+    readonly kind: EndpointKind
+    readonly url: string
+    readonly servedName: string
+    readonly slots: number
+    readonly weight: number
+    readonly state: AdminState
+  }
+  readonly alias: {
+    readonly environment: Environment
+    readonly model: ModelName
+    readonly stable: VersionId
+    readonly canary: VersionId | null
+    readonly weightBp: number
+    readonly salt: string
+  }
+  readonly tenant: { readonly id: TenantId; readonly name: string; readonly disabled: boolean }
+  readonly key: {
+    readonly id: KeyId
+    readonly tenant: TenantId
+    readonly environment: Environment
+    readonly name: string
+    readonly models: readonly string[] | null
+    readonly expiresAtMs: number | null
+    readonly disabled: boolean
+  }
+}
+
+type Kept = { readonly generation: number; readonly createdAtMs: number; readonly updatedAtMs: number }
+
+/** A row as it is kept and shown. A key's row has neither secret nor hash, so nothing that handles rows can leak one. */
+export type Row<K extends Kind> = Fields[K] & Kept
+
+/** What a create writes: for a key also the hash of its secret, which is never read back as part of a row. */
+export type Draft<K extends Kind> = Fields[K] & (K extends 'key' ? { readonly secretSha256: string } : unknown)
+
+/** The parts of a primary key: two for an alias (environment, model), one for all others. */
+export type RowKey = readonly string[]
+
+export type AuditRow = {
+  readonly seq: number
+  readonly atMs: number
+  readonly actor: string
+  readonly action: AuditAction
+  readonly resource: Kind
+  readonly resourceId: string
+  readonly before: Readonly<Record<string, unknown>> | null
+  readonly after: Readonly<Record<string, unknown>> | null
+  readonly requestId: string
+}
+
+/** Who writes, when, and under which request: what the audit row says beside the change itself. */
+export type Stamp = { readonly atMs: number; readonly actor: string; readonly requestId: string }
+
+// ---- What the control loop reads ----
+
+/** An endpoint's row with the model of its version. */
+export type CatalogueEndpoint = Fields['endpoint'] & { readonly model: ModelName }
+
+/** The catalogue at one instant, each list in order of its key. */
+export type Catalogue = {
+  /** The audit log's highest number at that instant. */
+  readonly seq: number
+  readonly regions: readonly Region[]
+  readonly endpoints: readonly CatalogueEndpoint[]
+  readonly aliases: readonly Alias[]
+  /** Ids of keys and tenants written after the number asked for, each once. */
+  readonly written: readonly string[]
+}
+
+/** A write of a key or tenant, as the copies of credentials are told of it. */
+export type CredentialWrite = { readonly seq: number; readonly resource: 'key' | 'tenant'; readonly id: string }
+
+// ---- The control loop's state ----
+
+/** A key or tenant written lately: the generation that first said so, and when that was. */
+export type Change = { readonly id: string; readonly generation: number; readonly atMs: number }
+
+/** The last snapshot and what must be remembered with it, in one record so that they are stored together. */
+export type Published = {
+  readonly snapshot: Snapshot
+  readonly changes: readonly Change[]
+  /** Writes of keys and tenants up to this audit number are in `changes`, or were. */
+  readonly auditSeq: number
+  /** Cells that left the snapshot and may not have heard of it. */
+  readonly retired: readonly CellId[]
+}
+
+/** Consecutive probes: a state holds until enough in a row speak against it. */
+export type Liveness = { readonly state: 'unknown' | 'healthy' | 'unhealthy'; readonly good: number; readonly bad: number }
+
+export type Probe = { readonly atMs: number; readonly ok: boolean; readonly detail: string; readonly ms: number }
+
+/** What is known of one endpoint by probing. It is about the address: with another url it starts anew. */
+export type ProbeRecord = {
+  readonly url: string
+  liveness: Liveness
+  last: Probe | null
+  nextAtMs: number
+  underway: boolean
+}
+
+/** Liveness as it is stored, by endpoint id; unknown ones are not in it. */
+export type KeptLiveness = Readonly<Record<string, { readonly url: string; readonly state: 'healthy' | 'unhealthy' }>>
+
+/** A ledger to be called: a cell's, or an origin's home (cell null). */
+export type Target = { readonly name: string; readonly cell: CellId | null; readonly hint: LocationHint | null }
+
+export type Outcomes = Readonly<Record<OutcomeKind, number>>
+
+/** What core knows of one ledger. */
+export type LedgerRecord = {
+  /** The generation it last said it has; 0 until it has spoken, which makes it behind. */
+  generation: number
+  inFlight: Readonly<Record<string, number>>
+  /** Outcomes per endpoint since this object woke: evidence for the judge. */
+  outcomes: Readonly<Record<string, Outcomes>>
+  /** Calls are numbered, so that a late answer does not undo a newer one. */
+  callsMade: number
+  lastAnswered: number
+  callsWaiting: number
+  askedAtMs: number
+  answeredAtMs: number | null
+  error: string | null
+}
+
+/** How far the slow copies of credentials are: all writes up to `seq`, and of the tenant written next the keys up to `afterKey`. */
+export type Copied = { readonly seq: number; readonly afterKey: string | null }
+
+/** Everything the loop remembers. `published`, `keptLiveness` and `copied` are stored; the rest is found again by asking. */
+export type LoopState = {
+  published: Published | null
+  keptLiveness: KeptLiveness
+  copied: Copied
+  /** The highest generation any ledger or copy has reported: the next one is above it. */
+  generationFloor: number
+  /** Whether the slow copy was asked for its generation (needed only when nothing is stored). */
+  floorKnown: boolean
+  catalogue: Catalogue | null
+  readonly probes: Map<EndpointId, ProbeRecord>
+  readonly ledgers: Map<string, LedgerRecord>
+  /** The generation of KV's snapshot as far as known, and when it was last written. */
+  copiedGeneration: number
+  copiedAtMs: number
+  /** The copying under way; there is never more than one. */
+  copying: Promise<void> | null
+  copyError: string | null
+  lastTurn: { readonly atMs: number; readonly tookMs: number; readonly error: string | null } | null
+}
+
+/** What the admin API shows of the control loop. */
+export type Status = {
+  readonly generation: number
+  readonly publishedAtMs: number | null
+  readonly catalogueSeq: number | null
+  readonly endpoints: readonly {
+    readonly id: EndpointId
+    readonly cell: CellId
+    readonly state: EndpointState
+    readonly lastProbe: Probe | null
+  }[]
+  readonly ledgers: readonly {
+    readonly name: string
+    readonly generation: number
+    readonly inFlight: Readonly<Record<string, number>>
+    readonly outcomes: Readonly<Record<string, Outcomes>>
+    readonly answeredAtMs: number | null
+    readonly error: string | null
+  }[]
+  /** The slow copies in KV. */
+  readonly copies: { readonly generation: number; readonly credentialsSeq: number; readonly error: string | null }
+  readonly lastTurn: { readonly atMs: number; readonly tookMs: number; readonly error: string | null } | null
+}

@@ -1,0 +1,287 @@
+// The contract of core's ports to the database: rows with their audit, the catalogue, credentials.
+// Whoever stands behind the ports must pass it; test/worker/core/database.test.ts runs it against D1.
+
+import { describe, expect, it } from 'vitest'
+import type { Draft, Fields, Kind, Row, Stamp } from '../../../core/facts.ts'
+import type { CatalogueReader, Credentials, RowStore } from '../../../core/ports.ts'
+import type { KeyId, TenantId } from '../../../shared/ids.ts'
+
+export type Database = { readonly rows: RowStore; readonly catalogue: CatalogueReader; readonly credentials: Credentials }
+
+const stamp: Stamp = { atMs: 1_000, actor: 'operator', requestId: 'r1' }
+const drafts = {
+  region: { name: 'fra', latitude: 50.1, longitude: 8.7, jurisdiction: 'eu', locationHint: 'weur' },
+  model: { name: 'owner/Atlas', description: 'a model' },
+  version: {
+    id: 'atlas-1',
+    model: 'owner/Atlas',
+    digest: `sha256:${'0'.repeat(64)}`,
+    engine: 'vllm',
+    flags: { tp: 2, eager: true },
+    quantisation: null,
+  },
+  endpoint: {
+    id: 'e1',
+    region: 'fra',
+    version: 'atlas-1',
+    kind: 'openai',
+    url: 'http://e1',
+    servedName: 'atlas',
+    slots: 4,
+    weight: 1.5,
+    state: 'enabled',
+  },
+  alias: { environment: 'production', model: 'owner/Atlas', stable: 'atlas-1', canary: null, weightBp: 0, salt: 's' },
+  tenant: { id: 'acme', name: 'Acme', disabled: false },
+  key: {
+    id: 'k'.repeat(16),
+    tenant: 'acme',
+    environment: 'production',
+    name: 'CI',
+    models: ['a'],
+    expiresAtMs: 5,
+    disabled: false,
+    secretSha256: 'ee'.repeat(32),
+  },
+} as unknown as { readonly [K in Kind]: Draft<K> }
+const keys: { readonly [K in Kind]: readonly string[] } = {
+  region: ['fra'],
+  model: ['owner/Atlas'],
+  version: ['atlas-1'],
+  endpoint: ['e1'],
+  alias: ['production', 'owner/Atlas'],
+  tenant: ['acme'],
+  key: ['k'.repeat(16)],
+}
+const kindsInOrder = Object.keys(drafts) as Kind[]
+
+/** One row of each kind, in an order in which each finds what it refers to. */
+export async function createAll(rows: RowStore): Promise<void> {
+  for (const kind of kindsInOrder) {
+    const created = await rows.create(kind, drafts[kind], stamp)
+    if (!created.ok) throw new Error(`${kind}: ${JSON.stringify(created.error)}`)
+  }
+}
+/** The suite, over a database that is empty at the beginning of each test. */
+export function databaseContract(open: () => Database): void {
+  const store = () => open().rows
+  const auditCount = async () => (await store().audit({ beforeSeq: null, limit: 200 })).length
+
+  async function row<K extends Kind>(kind: K): Promise<Row<K>> {
+    const found = await store().get(kind, keys[kind])
+    if (!found) throw new Error(`no ${kind}`)
+    return found
+  }
+
+  describe('rows', () => {
+    it.each(kindsInOrder)('%s: what is created is read back and audited, without any trace of a secret', async (kind) => {
+      await createAll(store())
+      const { secretSha256: _hash, ...fields } = drafts[kind] as Draft<'key'>
+      const expected = { ...fields, generation: 1, createdAtMs: 1_000, updatedAtMs: 1_000 }
+      expect(await row(kind)).toEqual(expected)
+      expect(await store().list(kind, { after: null, limit: 5 })).toEqual([expected])
+      const audit = (await store().audit({ beforeSeq: null, limit: 20 })).find((entry) => entry.resource === kind)
+      expect(audit).toEqual({
+        seq: kindsInOrder.indexOf(kind) + 1,
+        ...stamp,
+        action: 'create',
+        resource: kind,
+        resourceId: keys[kind].join('/'),
+        before: null,
+        after: expected,
+      })
+      expect(JSON.stringify(audit)).not.toContain('eeee')
+    })
+
+    it.each(kindsInOrder)('%s: a second of the same key is refused, and leaves no audit row', async (kind) => {
+      await createAll(store())
+      const before = await auditCount()
+      expect(await store().create(kind, drafts[kind], stamp)).toEqual({
+        ok: false,
+        error: { reason: 'already_exists', what: kind, id: keys[kind].join('/') },
+      })
+      expect(await auditCount()).toBe(before)
+    })
+
+    it('lists by key, after a key, also one of two parts', async () => {
+      await createAll(store())
+      for (const environment of ['development', 'staging'] as const) {
+        await store().create('alias', { ...drafts.alias, environment }, stamp)
+      }
+      await store().create('model', { name: 'zeta', description: '' } as Draft<'model'>, stamp)
+      await store().create('version', { ...drafts.version, id: 'z-1', model: 'zeta' } as Draft<'version'>, stamp)
+      await store().create('alias', { ...drafts.alias, environment: 'development', model: 'zeta', stable: 'z-1' } as Draft<'alias'>, stamp)
+      const seen = async (after: readonly string[] | null, limit: number) =>
+        (await store().list('alias', { after, limit })).map((alias) => `${alias.environment} ${alias.model}`)
+      const all = ['development owner/Atlas', 'development zeta', 'production owner/Atlas', 'staging owner/Atlas']
+      expect(await seen(null, 10)).toEqual(all)
+      expect(await seen(null, 2)).toEqual(all.slice(0, 2))
+      expect(await seen(['development', 'owner/Atlas'], 10)).toEqual(all.slice(1))
+      expect(await seen(['development', 'zeta'], 1)).toEqual(all.slice(2, 3))
+      expect(await seen(['staging', 'owner/Atlas'], 10)).toEqual([])
+    })
+
+    it('updates exactly the row that was read', async () => {
+      await createAll(store())
+      const before = await row('endpoint')
+      const updated = await store().update('endpoint', before, { slots: 9 }, { ...stamp, atMs: 2_000, actor: 'operator:ann' })
+      const after = { ...before, slots: 9, generation: 2, updatedAtMs: 2_000 }
+      expect(updated).toEqual({ ok: true, value: after })
+      expect(await row('endpoint')).toEqual(after)
+      expect((await store().audit({ beforeSeq: null, limit: 1 }))[0]).toMatchObject({
+        action: 'update',
+        actor: 'operator:ann',
+        before,
+        after,
+      })
+      // The same row as it was: overtaken.
+      expect(await store().update('endpoint', before, { slots: 8 }, stamp)).toEqual({
+        ok: false,
+        error: { reason: 'generation_mismatch', current: 2 },
+      })
+      expect(await store().remove('endpoint', before, stamp)).toEqual({ ok: false, error: { reason: 'generation_mismatch', current: 2 } })
+      expect(await auditCount()).toBe(kindsInOrder.length + 1)
+    })
+
+    it('a row deleted and made again is another, though its generation is the same', async () => {
+      await createAll(store())
+      const old = await row('endpoint')
+      await store().remove('endpoint', old, stamp)
+      expect(await store().update('endpoint', old, { slots: 8 }, stamp)).toMatchObject({ error: { reason: 'not_found' } })
+      await store().create('endpoint', drafts.endpoint, { ...stamp, atMs: 3_000 })
+      expect(await store().update('endpoint', old, { slots: 8 }, stamp)).toMatchObject({
+        error: { reason: 'generation_mismatch', current: 1 },
+      })
+      expect((await row('endpoint')).slots).toBe(4)
+    })
+
+    it('of twenty updates at once exactly one wins, with one audit row', async () => {
+      await createAll(store())
+      const before = await row('alias')
+      const answers = await Promise.all(Array.from({ length: 20 }, (_, i) => store().update('alias', before, { salt: `s${i}` }, stamp)))
+      expect(answers.filter((answer) => answer.ok)).toHaveLength(1)
+      expect(answers.filter((answer) => !answer.ok).every((answer) => !answer.ok && answer.error.reason === 'generation_mismatch')).toBe(
+        true,
+      )
+      expect(await auditCount()).toBe(kindsInOrder.length + 1)
+      expect((await row('alias')).generation).toBe(2)
+    })
+
+    it.each<readonly [Kind, Partial<Record<string, unknown>>, string, string]>([
+      ['version', { id: 'n', model: 'none' }, 'model', 'the model "none" does not exist'],
+      ['endpoint', { id: 'n', region: 'none' }, 'region', 'the region "none" does not exist'],
+      ['endpoint', { id: 'n', version: 'none' }, 'version', 'the version "none" does not exist'],
+      ['alias', { environment: 'staging', model: 'none' }, 'model', 'the model "none" does not exist'],
+      ['alias', { environment: 'staging', stable: 'none' }, 'stable', 'the version "none" does not exist'],
+      [
+        'alias',
+        { environment: 'staging', canary: 'other-1' },
+        'canary',
+        '"other-1" is a version of the model "other", not of "owner/Atlas"',
+      ],
+      ['key', { id: 'n'.repeat(16), tenant: 'none' }, 'tenant', 'the tenant "none" does not exist'],
+    ])('%s %j: a missing reference is named', async (kind, change, what, detail) => {
+      await createAll(store())
+      await store().create('model', { name: 'other', description: '' } as Draft<'model'>, stamp)
+      await store().create('version', { ...drafts.version, id: 'other-1', model: 'other' } as Draft<'version'>, stamp)
+      const before = await auditCount()
+      const draft = { ...drafts[kind], ...change } as Draft<Kind>
+      expect(await store().create(kind, draft, stamp)).toEqual({ ok: false, error: { reason: 'missing_reference', what, detail } })
+      expect(await auditCount()).toBe(before)
+    })
+
+    it('an update to a missing reference is refused too', async () => {
+      await createAll(store())
+      const refused = await store().update('alias', await row('alias'), { canary: 'none' } as Partial<Fields['alias']>, stamp)
+      expect(refused).toMatchObject({ error: { reason: 'missing_reference', what: 'canary' } })
+      expect(await row('alias')).toMatchObject({ canary: null, generation: 1 })
+      expect(await auditCount()).toBe(kindsInOrder.length)
+    })
+
+    it.each<readonly [Kind, string]>([
+      ['region', 'the endpoint "e1" refers to it'],
+      ['model', 'the version "atlas-1" refers to it'],
+      ['version', 'the endpoint "e1" refers to it'],
+      ['tenant', `the key "${'k'.repeat(16)}" refers to it`],
+    ])('%s: what is referred to is not deleted, and who refers is named', async (kind, detail) => {
+      await createAll(store())
+      const answer = await store().remove(kind, await row(kind), stamp)
+      expect(answer).toEqual({ ok: false, error: { reason: 'in_use', what: kind, id: keys[kind].join('/'), detail } })
+      expect(await auditCount()).toBe(kindsInOrder.length)
+    })
+
+    it('everything can be deleted from the last to the first', async () => {
+      await createAll(store())
+      for (const kind of kindsInOrder.toReversed()) {
+        const before = await row(kind)
+        expect(await store().remove(kind, before, stamp)).toEqual({ ok: true, value: null })
+        expect(await store().get(kind, keys[kind])).toBeNull()
+        expect((await store().audit({ beforeSeq: null, limit: 1 }))[0]).toMatchObject({ action: 'delete', before, after: null })
+      }
+      expect(await auditCount()).toBe(2 * kindsInOrder.length)
+    })
+  })
+
+  describe('catalogue', () => {
+    it('numbers writes, and shows one instant of everything', async () => {
+      const reader = open().catalogue
+      expect(await reader.seq()).toBe(0)
+      expect(await reader.load(0)).toEqual({ seq: 0, regions: [], endpoints: [], aliases: [], written: [] })
+      await createAll(store())
+      expect(await reader.seq()).toBe(kindsInOrder.length)
+      const catalogue = await reader.load(0)
+      const { name, latitude, longitude, jurisdiction, locationHint } = drafts.region
+      expect(catalogue).toEqual({
+        seq: kindsInOrder.length,
+        regions: [{ name, latitude, longitude, jurisdiction, locationHint }],
+        endpoints: [{ ...drafts.endpoint, model: 'owner/Atlas' }],
+        aliases: [{ ...drafts.alias, createdAtMs: 1_000 }],
+        written: ['acme', 'k'.repeat(16)],
+      })
+      expect((await reader.load(kindsInOrder.length - 1)).written).toEqual(['k'.repeat(16)])
+      expect((await reader.load(kindsInOrder.length)).written).toEqual([])
+    })
+  })
+
+  describe('credentials', () => {
+    const expected = {
+      format: 1,
+      id: 'k'.repeat(16),
+      tenant: 'acme',
+      environment: 'production',
+      secretSha256: 'ee'.repeat(32),
+      models: ['a'],
+      expiresAtMs: 5,
+      disabled: false,
+    }
+
+    it('joins key and tenant: either switches it off', async () => {
+      await createAll(store())
+      expect(await open().credentials.ofKey('k'.repeat(16) as KeyId)).toEqual(expected)
+      expect(await open().credentials.ofKey('none' as KeyId)).toBeNull()
+      await store().update('key', await row('key'), { disabled: true }, stamp)
+      expect(await open().credentials.ofKey('k'.repeat(16) as KeyId)).toMatchObject({ disabled: true })
+      await store().update('key', await row('key'), { disabled: false }, stamp)
+      await store().update('tenant', await row('tenant'), { disabled: true }, stamp)
+      expect(await open().credentials.ofKey('k'.repeat(16) as KeyId)).toMatchObject({ disabled: true })
+    })
+
+    it('pages a tenant, and tells the writes of keys and tenants alone', async () => {
+      await createAll(store())
+      for (const id of ['a', 'b', 'c'].map((letter) => letter.repeat(16))) {
+        await store().create('key', { ...drafts.key, id } as Draft<'key'>, stamp)
+      }
+      const page = async (after: string | null) =>
+        (await open().credentials.ofTenant('acme' as TenantId, after, 2)).map((record) => record.id[0])
+      expect(await page(null)).toEqual(['a', 'b'])
+      expect(await page('b'.repeat(16))).toEqual(['c', 'k'])
+      expect(await page('k'.repeat(16))).toEqual([])
+      expect((await open().credentials.writesAfter(0, 3)).map((write) => [write.seq, write.resource])).toEqual([
+        [6, 'tenant'],
+        [7, 'key'],
+        [8, 'key'],
+      ])
+      expect(await open().credentials.writesAfter(10, 3)).toEqual([])
+    })
+  })
+}

@@ -1,0 +1,282 @@
+import * as fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { readChange, readFields, readJson } from '../../../core/api/body.ts'
+import { readCursor, readPage, writeCursor } from '../../../core/api/cursor.ts'
+import { matches } from '../../../core/api/if-match.ts'
+import { actorOf, admit } from '../../../core/api/operator.ts'
+import { bug, problem } from '../../../core/api/problem.ts'
+import { resources } from '../../../core/api/resources.ts'
+import { kinds, type Kind } from '../../../core/facts.ts'
+import { sha256Hex } from '../../../shared/hash.ts'
+import { readApiKey } from '../../../shared/ids.ts'
+import { limits } from '../../../shared/limits.ts'
+import type { AdminRefusal } from '../../../shared/refusal.ts'
+
+describe('cursor', () => {
+  it('for all keys: what is written is read, and only in its own list', () => {
+    fc.assert(
+      fc.property(fc.constantFrom(...kinds), fc.array(fc.string({ unit: 'grapheme' }), { minLength: 1, maxLength: 2 }), (kind, key) => {
+        const cursor = writeCursor(kind, key)
+        expect(cursor).toMatch(/^[A-Za-z0-9_-]+$/)
+        expect(readCursor(kind, key.length, cursor)).toEqual(key)
+        expect(readCursor(`other-${kind}`, key.length, cursor)).toBeNull()
+        expect(readCursor(kind, key.length + 1, cursor)).toBeNull()
+      }),
+    )
+  })
+
+  it('for all texts: garbage is refused, not thrown over', () => {
+    fc.assert(
+      fc.property(fc.string(), (text) => {
+        expect(readCursor('region', 1, text)).toBeNull()
+      }),
+    )
+  })
+
+  it.each([
+    [{}, { after: null, limit: limits.pageDefault }],
+    [{ limit: '1' }, { after: null, limit: 1 }],
+    [
+      { limit: '200', cursor: writeCursor('region', ['fra']) },
+      { after: ['fra'], limit: 200 },
+    ],
+  ])('page %j', (query, page) => {
+    expect(readPage('region', 1, query as Record<string, string>)).toEqual({ ok: true, value: page })
+  })
+
+  it.each([
+    [{ limit: '0' }, 'limit'],
+    [{ limit: '201' }, 'limit'],
+    [{ limit: '' }, 'limit'],
+    [{ limit: '1.5' }, 'limit'],
+    [{ limit: 'ten' }, 'limit'],
+    [{ cursor: 'x' }, 'cursor'],
+    [{ cursor: '' }, 'cursor'],
+    [{ offset: '3' }, 'offset'],
+  ])('refuses the page %j', (query, param) => {
+    expect(readPage('region', 1, query as Record<string, string>)).toMatchObject({ ok: false, error: { reason: 'invalid_field', param } })
+  })
+})
+
+describe('If-Match', () => {
+  it.each([
+    [undefined, true, 'if_match_required'],
+    [undefined, false, null],
+    ['"3"', true, null],
+    ['"2", "3"', true, null],
+    ['*', true, null],
+    ['"4"', true, 'generation_mismatch'],
+    ['W/"3"', true, 'generation_mismatch'],
+    ['3', true, 'generation_mismatch'],
+    ['', true, 'generation_mismatch'],
+    ['"4"', false, 'generation_mismatch'],
+  ])('%s against generation 3 (required: %s): %s', (header, required, reason) => {
+    const answer = matches(header, 3, required)
+    expect(answer.ok ? null : answer.error.reason).toBe(reason)
+  })
+})
+
+describe('problem', () => {
+  // A record over all reasons: a new one does not compile until it is here.
+  const refusals: {
+    readonly [Reason in AdminRefusal['reason']]: readonly [status: number, Extract<AdminRefusal, { readonly reason: Reason }>]
+  } = {
+    operator_unknown: [401, { reason: 'operator_unknown' }],
+    operator_token_unset: [503, { reason: 'operator_token_unset' }],
+    not_found: [404, { reason: 'not_found', what: 'region', id: 'fra' }],
+    unknown_route: [404, { reason: 'unknown_route', method: 'GET', path: '/x' }],
+    wrong_method: [405, { reason: 'wrong_method', method: 'PUT', path: '/x', allowed: 'GET' }],
+    invalid_header: [400, { reason: 'invalid_header', header: 'isochrone-actor', detail: 'must be short' }],
+    invalid_json: [400, { reason: 'invalid_json', detail: 'unexpected end' }],
+    invalid_field: [422, { reason: 'invalid_field', param: 'slots', detail: 'must be a number' }],
+    body_too_large: [413, { reason: 'body_too_large', bytesMax: 10 }],
+    already_exists: [409, { reason: 'already_exists', what: 'region', id: 'fra' }],
+    missing_reference: [422, { reason: 'missing_reference', what: 'region', detail: 'there is none' }],
+    in_use: [409, { reason: 'in_use', what: 'region', id: 'fra', detail: 'an endpoint refers to it' }],
+    if_match_required: [428, { reason: 'if_match_required' }],
+    generation_mismatch: [412, { reason: 'generation_mismatch', current: 4 }],
+    immutable: [405, { reason: 'immutable', what: 'version', allowed: 'GET, DELETE' }],
+    controller_unreachable: [503, { reason: 'controller_unreachable', afterMs: 3 }],
+  }
+
+  const headersOf: { readonly [Reason in AdminRefusal['reason']]?: readonly string[] } = {
+    operator_unknown: ['www-authenticate'],
+    wrong_method: ['allow'],
+    immutable: ['allow'],
+    generation_mismatch: ['etag'],
+    controller_unreachable: ['retry-after'],
+  }
+
+  it.each(Object.values(refusals))('%i %j', async (status, refusal) => {
+    const response = problem(refusal, 'r1')
+    expect(response.status).toBe(status)
+    expect(response.headers.get('content-type')).toBe('application/problem+json')
+    const body = (await response.json()) as Record<string, unknown>
+    expect(body).toMatchObject({ type: `/problems/${refusal.reason}`, code: refusal.reason, status, instance: 'r1' })
+    expect(body['title']).toMatch(/^[A-Z]/)
+    expect(body['detail']).toMatch(/\.$/)
+    const headers = ['allow', 'www-authenticate', 'etag', 'retry-after'].filter((name) => response.headers.has(name))
+    expect(headers).toEqual(headersOf[refusal.reason] ?? [])
+  })
+
+  it('says nothing of a bug but where to look', async () => {
+    expect(await bug('r1').json()).toMatchObject({ code: 'internal', status: 500, instance: 'r1' })
+  })
+})
+
+describe('operator', () => {
+  it.each([
+    ['Bearer secret', true],
+    ['bearer secret', true],
+    ['Bearer  secret', true],
+    ['Bearer secret2', false],
+    ['Bearer secre', false],
+    ['Bearer', false],
+    ['Basic secret', false],
+    ['secret', false],
+    ['', false],
+    [undefined, false],
+  ])('%s: %s', async (header, let_in) => {
+    expect((await admit(header, await sha256Hex('secret'))).ok).toBe(let_in)
+  })
+
+  it('lets nobody in while no token is set', async () => {
+    for (const header of [undefined, 'Bearer ', 'Bearer null', 'Bearer undefined']) {
+      expect(await admit(header, null)).toEqual({ ok: false, error: { reason: 'operator_token_unset' } })
+    }
+  })
+
+  it('is noted with the name given', () => {
+    expect(actorOf(undefined)).toEqual({ ok: true, value: 'operator' })
+    expect(actorOf('ann@acme.example')).toEqual({ ok: true, value: 'operator:ann@acme.example' })
+    for (const bad of ['', 'a b', 'x'.repeat(65), 'é', '-x']) expect(actorOf(bad).ok).toBe(false)
+  })
+})
+
+const post = (body: string | null) => new Request('http://core.test', { method: 'POST', body })
+
+describe('bodies', () => {
+  const digest = `sha256:${'0a'.repeat(32)}`
+  const good: { readonly [K in Kind]: Readonly<Record<string, unknown>> } = {
+    region: { name: 'fra', latitude: 50.1, longitude: 8.7 },
+    model: { name: 'atlas' },
+    version: { id: 'atlas-2.q8_0', model: 'atlas', digest, engine: 'llama.cpp' },
+    endpoint: { id: 'e1', region: 'fra', version: 'atlas-2.q8_0', url: 'https://a.example/base/', servedName: 'atlas', slots: 4 },
+    alias: { environment: 'production', model: 'atlas', stable: 'atlas-2.q8_0' },
+    tenant: { id: 'acme', name: 'Acme' },
+    key: { tenant: 'acme', environment: 'production', name: 'CI' },
+  }
+
+  const misspelt = { reason: 'invalid_field', param: 'genration', detail: expect.stringContaining('is not a field') as string }
+
+  it.each(kinds)('%s: takes the least, refuses each required field missing, and any unknown one by name', (kind) => {
+    const { create } = resources[kind]
+    const read = (body: unknown) => readFields(create, body)
+    expect(read(good[kind])).toMatchObject({ ok: true })
+    for (const field of Object.keys(good[kind])) {
+      const { [field]: _left, ...rest } = good[kind]
+      expect(read(rest)).toEqual({ ok: false, error: { reason: 'invalid_field', param: field, detail: 'is required' } })
+    }
+    expect(read({ ...good[kind], genration: 1 })).toEqual({ ok: false, error: misspelt })
+    for (const body of [null, [], 'x', 3]) expect(read(body)).toMatchObject({ ok: false, error: { reason: 'invalid_field' } })
+  })
+
+  it.each(kinds.filter((kind) => resources[kind].change))('%s: a change names a field, and none that is unknown', (kind) => {
+    const read = (body: unknown) => readChange(resources[kind].change as never, body)
+    expect(read({ genration: 1 })).toEqual({ ok: false, error: misspelt })
+    expect(read({})).toMatchObject({ ok: false, error: { param: 'body' } })
+  })
+
+  it('fills in what was left out', () => {
+    expect(readFields(resources.endpoint.create as never, good.endpoint)).toEqual({
+      ok: true,
+      value: { ...good.endpoint, url: 'https://a.example/base', kind: 'openai', weight: 1, state: 'enabled' },
+    })
+  })
+
+  it.each<readonly [Kind, string, unknown]>([
+    ['region', 'name', 'Fra'],
+    ['region', 'name', ''],
+    ['region', 'latitude', 91],
+    ['region', 'latitude', '50'],
+    ['region', 'longitude', Number.POSITIVE_INFINITY],
+    ['region', 'locationHint', 'mars'],
+    ['region', 'jurisdiction', 'E U'],
+    ['model', 'name', 'a@b'],
+    ['model', 'name', '/a'],
+    ['model', 'description', 'x'.repeat(2_001)],
+    ['version', 'digest', 'sha256:AB'],
+    ['version', 'digest', `sha256:${'AB'.repeat(32)}`],
+    ['version', 'engine', ''],
+    ['version', 'flags', []],
+    ['version', 'flags', 'ctx=1'],
+    ['endpoint', 'kind', 'grpc'],
+    ['endpoint', 'slots', 0],
+    ['endpoint', 'slots', 1.5],
+    ['endpoint', 'weight', -1],
+    ['endpoint', 'state', 'on'],
+    ['endpoint', 'url', 'ftp://a'],
+    ['endpoint', 'url', 'a.example'],
+    ['endpoint', 'url', 'http://u:p@a'],
+    ['endpoint', 'url', 'http://u@a'],
+    ['endpoint', 'url', 'http://a/?x=1'],
+    ['endpoint', 'url', 'http://a/?'],
+    ['endpoint', 'url', 'http://a/#'],
+    ['endpoint', 'url', 'http://a/#x'],
+    ['endpoint', 'url', `http://a/${'x'.repeat(2_048)}`],
+    ['alias', 'environment', 'test'],
+    ['alias', 'weightBp', 10_001],
+    ['alias', 'weightBp', -1],
+    ['alias', 'salt', ''],
+    ['tenant', 'name', 'a\nb'],
+    ['tenant', 'disabled', 'no'],
+    ['key', 'models', []],
+    ['key', 'models', 'atlas'],
+    ['key', 'expiresAtMs', '2030-01-01'],
+    ['key', 'expiresAtMs', -1],
+  ])('%s: refuses %s = %j', (kind, field, value) => {
+    const answer = readFields(resources[kind].create, { ...good[kind], [field]: value })
+    expect(answer).toMatchObject({ ok: false, error: { reason: 'invalid_field', param: field } })
+  })
+
+  it.each([
+    ['http://127.0.0.1:8080', 'http://127.0.0.1:8080'],
+    ['HTTP://A.Example/', 'http://a.example'],
+    ['https://a.example/v2///', 'https://a.example/v2'],
+    ['https://a.example:443/x', 'https://a.example/x'],
+  ])('url %s becomes %s', (url, expected) => {
+    expect(readFields(resources.endpoint.create as never, { ...good.endpoint, url })).toMatchObject({ value: { url: expected } })
+  })
+
+  it.each([
+    [{ stable: 'a', canary: null, weightBp: 0 }, null],
+    [{ stable: 'a', canary: 'b', weightBp: 500 }, null],
+    [{ stable: 'a', canary: null, weightBp: 1 }, 'weightBp'],
+    [{ stable: 'a', canary: 'a', weightBp: 0 }, 'canary'],
+  ])('alias %j: %s', (fields, param) => {
+    const refusal = resources.alias.check({ environment: 'production', model: 'm', salt: 's', ...fields } as never)
+    expect(refusal && 'param' in refusal ? refusal.param : null).toBe(param)
+  })
+
+  it('a key is made of fresh parts, and only the hash of its secret is kept', async () => {
+    let made = 0
+    const { draft, shownOnce } = await resources.key.make({ tenant: 'acme', environment: 'staging', name: 'x' }, (bytes = 10) => {
+      made += 1
+      return String(made).repeat((bytes * 8) / 5)
+    })
+    const key = readApiKey(shownOnce['key'] ?? '')
+    expect(key).toMatchObject({ environment: 'staging', id: draft.id })
+    expect(draft.secretSha256).toBe(await sha256Hex(key?.secret ?? ''))
+    expect(JSON.stringify(draft)).not.toContain(key?.secret)
+  })
+
+  it.each([
+    ['{"a":1}', { ok: true, value: { a: 1 } }],
+    ['{"a":', { ok: false, error: { reason: 'invalid_json' } }],
+    ['', { ok: false, error: { reason: 'invalid_json' } }],
+    [null, { ok: false, error: { reason: 'invalid_json' } }],
+    [`"${'x'.repeat(limits.adminBodyBytesMax)}"`, { ok: false, error: { reason: 'body_too_large', bytesMax: limits.adminBodyBytesMax } }],
+  ])('JSON %#', async (body, expected) => {
+    expect(await readJson(post(body))).toMatchObject(expected)
+  })
+})

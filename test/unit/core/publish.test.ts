@@ -1,0 +1,268 @@
+import * as fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import type { CatalogueEndpoint, LedgerRecord, Published } from '../../../core/facts.ts'
+import { judge, stateOf } from '../../../core/judge/judge.ts'
+import { fractionsOf } from '../../../core/publish/fractions.ts'
+import { contentOf, nextPublished, type Draft } from '../../../core/publish/snapshot.ts'
+import { cellTargets, homeTargets } from '../../../core/publish/targets.ts'
+import { origins, roundTripMs } from '../../../shared/geo.ts'
+import type { CellId, EndpointId } from '../../../shared/ids.ts'
+import { limits } from '../../../shared/limits.ts'
+import { endpointStates, mayServe, readSnapshot, type Endpoint, type EndpointState, type Region } from '../../../shared/wire/snapshot.ts'
+import { cell, endpointRow, regionAt } from './loop-world.ts'
+
+const fra = regionAt('fra', 50.1, 8.7)
+const iad = regionAt('iad', 39, -77.5)
+const syd = regionAt('syd', -33.9, 151.2)
+
+const contentWith = (
+  rows: readonly { readonly id: string; readonly region: string; readonly state: EndpointState; readonly model?: string }[],
+  regions: readonly Region[],
+) =>
+  contentOf(
+    {
+      regions,
+      endpoints: rows.map(({ id, region, model }) =>
+        endpointRow(id, { region: region as never, ...(model ? { model: model as never } : {}) }),
+      ),
+      aliases: [],
+    },
+    new Map(rows.map(({ id, state }) => [id as EndpointId, state])),
+  )
+
+describe('fractions', () => {
+  it('sends an origin to the nearest cell, the others listed after it', () => {
+    const { fractions } = contentWith(
+      [
+        { id: 'a', region: 'fra', state: 'healthy' },
+        { id: 'b', region: 'iad', state: 'unknown' },
+        { id: 'c', region: 'syd', state: 'healthy' },
+      ],
+      [fra, iad, syd],
+    )
+    const row = (origin: string) => fractions['atlas']?.[origin]?.map((share) => [share.cell, share.fraction])
+    expect(row('weur')).toEqual([
+      ['atlas@fra', 1],
+      ['atlas@iad', 0],
+      ['atlas@syd', 0],
+    ])
+    expect(row('enam')).toEqual([
+      ['atlas@iad', 1],
+      ['atlas@fra', 0],
+      ['atlas@syd', 0],
+    ])
+    expect(row('oc')?.[0]).toEqual(['atlas@syd', 1])
+  })
+
+  it('passes over a nearer cell that cannot serve, and lists all even when none can', () => {
+    const rows = [
+      { id: 'a', region: 'fra', state: 'unhealthy' as EndpointState },
+      { id: 'a2', region: 'fra', state: 'draining' as EndpointState },
+      { id: 'b', region: 'iad', state: 'healthy' as EndpointState },
+    ]
+    const shares = (states: typeof rows) => contentWith(states, [fra, iad]).fractions['atlas']?.['weur']?.map((share) => share.fraction)
+    expect(shares(rows)).toEqual([0, 1])
+    expect(shares(rows.slice(0, 2).concat({ id: 'b', region: 'iad', state: 'disabled' }))).toEqual([0, 0])
+  })
+
+  const world = fc
+    .array(fc.record({ latitude: fc.integer({ min: -60, max: 70 }), longitude: fc.integer({ min: -179, max: 179 }) }), {
+      minLength: 1,
+      maxLength: 6,
+    })
+    .chain((places) => {
+      const regions = places.map((place, i) => regionAt(`r${i}`, place.latitude, place.longitude))
+      const row = fc.record({
+        region: fc.constantFrom(...regions.map((region) => region.name as string)),
+        state: fc.constantFrom(...endpointStates),
+        model: fc.constantFrom('atlas', 'hermes'),
+      })
+      return fc
+        .array(row, { maxLength: 12 })
+        .map((rows) => ({ regions, rows: rows.map((each, i) => ({ id: `e${String(i).padStart(2, '0')}`, ...each })) }))
+    })
+
+  it('for all catalogues: a row per model and origin, in order of cost, its sum one exactly when some cell serves, only to such', () => {
+    fc.assert(
+      fc.property(world, ({ regions, rows }) => {
+        const { endpoints } = contentWith(rows, regions)
+        const fractions = fractionsOf(endpoints, regions)
+        expect(Object.keys(fractions).toSorted()).toEqual([...new Set(rows.map((row) => row.model))].toSorted())
+        for (const [model, byOrigin] of Object.entries(fractions)) {
+          const ofModel = endpoints.filter((endpoint) => endpoint.model === model)
+          const serving = new Set(ofModel.filter(mayServe).map((endpoint) => endpoint.cell))
+          for (const origin of origins) {
+            const shares = byOrigin[origin.name] ?? []
+            expect(new Set(shares.map((share) => share.cell))).toEqual(new Set(ofModel.map((endpoint) => endpoint.cell)))
+            const costs = shares.map((share) => share.roundTripMs)
+            expect(costs).toEqual([...costs].toSorted((a, b) => a - b))
+            expect(shares.reduce((sum, share) => sum + share.fraction, 0)).toBe(serving.size > 0 ? 1 : 0)
+            const taker = shares.find((share) => share.fraction > 0)
+            expect(taker).toBe(shares.find((share) => serving.has(share.cell)))
+          }
+        }
+      }),
+    )
+  })
+
+  it('estimates the round trip from the origin to the region', () => {
+    const weur = origins.find((origin) => origin.name === 'weur')
+    const [share] = contentWith([{ id: 'a', region: 'iad', state: 'healthy' }], [iad]).fractions['atlas']?.['weur'] ?? []
+    expect(share?.roundTripMs).toBeCloseTo(weur ? roundTripMs(weur, iad) : 0, 1)
+  })
+})
+
+describe('judge', () => {
+  it.each([
+    ['enabled', 'unknown', 'unknown'],
+    ['enabled', 'healthy', 'healthy'],
+    ['enabled', 'unhealthy', 'unhealthy'],
+    ['draining', 'healthy', 'draining'],
+    ['draining', 'unhealthy', 'draining'],
+    ['disabled', 'healthy', 'disabled'],
+  ] as const)('%s and %s is %s', (wanted, liveness, state) => {
+    expect(stateOf(wanted, liveness)).toBe(state)
+  })
+
+  it('takes an endpoint that was never probed for unknown', () => {
+    expect(judge([endpointRow('e1')], new Map()).get('e1' as EndpointId)).toBe('unknown')
+  })
+})
+
+describe('what is published', () => {
+  const nowMs = 1_700_000_000_000
+  const draft = (more: Partial<Draft> = {}): Draft => ({
+    content: contentWith([{ id: 'a', region: 'fra', state: 'healthy' }], [fra]),
+    written: [],
+    auditSeq: 1,
+    generationFloor: 0,
+    retired: [],
+    ...more,
+  })
+  const first = nextPublished(null, draft(), nowMs)
+  if (!first) throw new Error('the first must be published')
+
+  it('is a snapshot that readers accept, beginning with generation 1', () => {
+    expect(readSnapshot(JSON.parse(JSON.stringify(first.snapshot)))).toEqual(first.snapshot)
+    expect(first.snapshot).toMatchObject({ format: 1, generation: 1, publishedAtMs: nowMs, changed: [] })
+  })
+
+  it('even of an empty catalogue: to know that there is nothing is to know something', () => {
+    const empty = nextPublished(null, draft({ content: contentWith([], []) }), nowMs)
+    expect(empty?.snapshot).toMatchObject({ generation: 1, endpoints: [], fractions: {} })
+  })
+
+  it.each([
+    { name: 'nothing changed', more: {}, generation: null },
+    { name: 'only time has passed and other rows were written', more: { auditSeq: 9 }, generation: null },
+    { name: 'a state changed', more: { content: contentWith([{ id: 'a', region: 'fra', state: 'unhealthy' }], [fra]) }, generation: 2 },
+    {
+      name: 'a region moved',
+      more: { content: contentWith([{ id: 'a', region: 'fra', state: 'healthy' }], [{ ...fra, latitude: 50 }]) },
+      generation: 2,
+    },
+    { name: 'a key was written', more: { written: ['k1'] }, generation: 2 },
+    { name: 'a ledger is ahead', more: { generationFloor: 41 }, generation: 42 },
+    { name: 'a ledger is level', more: { generationFloor: 1 }, generation: null },
+  ])('$name: generation $generation', ({ more, generation }) => {
+    expect(nextPublished(first, draft(more), nowMs + 1)?.snapshot.generation ?? null).toBe(generation)
+  })
+
+  it('has disabled and draining endpoints in it, and none of what only core needs', () => {
+    const { endpoints } = contentWith([{ id: 'a', region: 'fra', state: 'disabled' }], [fra])
+    expect(endpoints).toEqual([
+      {
+        id: 'a',
+        cell: 'atlas@fra',
+        region: 'fra',
+        model: 'atlas',
+        version: 'atlas-2',
+        kind: 'openai',
+        url: 'http://a',
+        servedName: 'atlas',
+        slots: 4,
+        state: 'disabled',
+        weight: 1,
+      } satisfies Record<keyof Endpoint, unknown>,
+    ])
+  })
+
+  it('keeps the newest changes when there are too many', () => {
+    const written = Array.from({ length: limits.changedMax + 5 }, (_, i) => `k${i}`)
+    const changed = nextPublished(first, draft({ written }), nowMs)?.snapshot.changed
+    expect(changed).toHaveLength(limits.changedMax)
+    expect(changed?.at(-1)?.id).toBe(written.at(-1))
+  })
+
+  it('for all histories: generations rise by each publication, and nothing is published twice in a row', () => {
+    const step = fc.record({
+      state: fc.constantFrom<EndpointState>('healthy', 'unhealthy'),
+      written: fc.subarray(['k1', 'k2', 'acme']),
+      floor: fc.integer({ min: 0, max: 20 }),
+      laterMs: fc.integer({ min: 0, max: limits.changedKeptMs }),
+    })
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 30 }), (steps) => {
+        let last: Published | null = null
+        let atMs = nowMs
+        for (const { state, written, floor, laterMs } of steps) {
+          atMs += laterMs
+          const content = contentWith([{ id: 'a', region: 'fra', state }], [fra])
+          const next: Published | null = nextPublished(last, draft({ content, written, generationFloor: floor }), atMs)
+          if (!next) continue
+          expect(next.snapshot.generation).toBeGreaterThan(Math.max(last?.snapshot.generation ?? 0, floor))
+          for (const id of written) expect(next.snapshot.changed).toContainEqual({ id, generation: next.snapshot.generation })
+          expect(new Set(next.snapshot.changed.map((change) => change.id)).size).toBe(next.snapshot.changed.length)
+          expect(nextPublished(next, draft({ content, written: [], generationFloor: next.snapshot.generation }), atMs)).toBeNull()
+          last = next
+        }
+      }),
+    )
+  })
+})
+
+const publishedWith = (endpoints: readonly CatalogueEndpoint[], regions: readonly Region[], retired: readonly CellId[] = []): Published => {
+  const content = contentOf({ regions, endpoints, aliases: [] }, new Map())
+  const next = nextPublished(null, { content, written: [], auditSeq: 0, generationFloor: 0, retired }, 0)
+  if (!next) throw new Error('must be published')
+  return next
+}
+const heard = (generation: number, askedAtMs = 0): LedgerRecord => ({
+  generation,
+  inFlight: {},
+  outcomes: {},
+  callsMade: 1,
+  lastAnswered: 1,
+  callsWaiting: 0,
+  askedAtMs,
+  answeredAtMs: askedAtMs,
+  error: null,
+})
+
+const everyHome = (record: LedgerRecord) => new Map(origins.map((origin) => [`home:${origin.name}`, record]))
+
+describe('whom to tell', () => {
+  it('each cell once, near its region or where the operator says', () => {
+    const regions = [fra, { ...iad, locationHint: 'sam' }]
+    const published = publishedWith([endpointRow('a'), endpointRow('b'), endpointRow('c', { region: iad.name })], regions)
+    expect(cellTargets(published, new Map())).toEqual([
+      { name: 'atlas@fra', cell: 'atlas@fra', hint: 'weur' },
+      { name: 'atlas@iad', cell: 'atlas@iad', hint: 'sam' },
+    ])
+  })
+
+  it('a retired cell until it has heard', () => {
+    const published = publishedWith([endpointRow('a')], [fra], [cell('atlas', 'iad')])
+    const names = (generation: number) => cellTargets(published, new Map([['atlas@iad', heard(generation)]])).map((target) => target.name)
+    expect(names(0)).toEqual(['atlas@fra', 'atlas@iad'])
+    expect(names(1)).toEqual(['atlas@fra'])
+  })
+
+  it('the homes that are behind or were not asked for a while', () => {
+    const published = publishedWith([], [])
+    expect(homeTargets(published, new Map(), 0)).toHaveLength(origins.length)
+    expect(homeTargets(published, everyHome(heard(0)), 1)).toHaveLength(origins.length)
+    expect(homeTargets(published, everyHome(heard(1)), limits.homeCheckEveryMs - 1)).toEqual([])
+    expect(homeTargets(published, everyHome(heard(1)), limits.homeCheckEveryMs)).toHaveLength(origins.length)
+  })
+})

@@ -1,0 +1,391 @@
+// The admin API over HTTP, against the real D1: each resource through its life, and every way to be refused.
+
+import { createExecutionContext, waitOnExecutionContext } from 'cloudflare:test'
+import { exports } from 'cloudflare:workers'
+import { beforeAll, describe, expect, it } from 'vitest'
+import worker from '../../../core/worker.ts'
+import type { CoreEnv } from '../../../core/deps.ts'
+import { readApiKey } from '../../../shared/ids.ts'
+import { sha256Hex } from '../../../shared/hash.ts'
+import { limits } from '../../../shared/limits.ts'
+import type { CoreCalls } from '../../../shared/wire/credential.ts'
+import { ask, endpoint, furnish, furnishModel, must, region, testEnv, version, type Json, type Told } from './world.ts'
+
+beforeAll(async () => {
+  await furnish()
+  await furnishModel('atlas')
+})
+
+type Audit = {
+  readonly action: string
+  readonly resource: string
+  readonly resourceId: string
+  readonly before: Json | null
+  readonly after: Json | null
+}
+const items = (told: Told) => told.body['items'] as readonly Json[]
+async function auditOf(resource: string, resourceId: string): Promise<readonly Audit[]> {
+  const all: Audit[] = []
+  for (let cursor = ''; ;) {
+    const page = await must('GET', `/admin/v1/audit?limit=${limits.pageMax}${cursor}`)
+    all.push(...(items(page) as unknown as Audit[]))
+    if (page.body['nextCursor'] === null) return all.filter((row) => row.resource === resource && row.resourceId === resourceId)
+    cursor = `&cursor=${page.body['nextCursor'] as string}`
+  }
+}
+
+/** One row of each table: how it is made, what changes it, what it may not say. */
+const lives: readonly {
+  readonly kind: string
+  readonly path: string
+  readonly id: string
+  readonly item: string
+  readonly create: Json
+  readonly change: Json | null
+  readonly wrong: Json
+}[] = [
+  { kind: 'region', path: 'regions', id: 'x', item: 'x', create: region('x'), change: { latitude: 1 }, wrong: { latitude: 'north' } },
+  {
+    kind: 'model',
+    path: 'models',
+    id: 'Own/X-1',
+    item: 'Own%2FX-1',
+    create: { name: 'Own/X-1' },
+    change: { description: 'new' },
+    wrong: { description: 3 },
+  },
+  { kind: 'version', path: 'versions', id: 'x-1', item: 'x-1', create: version('x-1', 'atlas'), change: null, wrong: { digest: 'md5:0' } },
+  {
+    kind: 'endpoint',
+    path: 'endpoints',
+    id: 'x',
+    item: 'x',
+    create: endpoint('x', 'live', 'atlas'),
+    change: { state: 'draining', weight: 0.5 },
+    wrong: { slots: '4' },
+  },
+  {
+    kind: 'alias',
+    path: 'aliases',
+    id: 'staging/atlas',
+    item: 'staging/atlas',
+    create: { environment: 'staging', model: 'atlas', stable: 'atlas-1' },
+    change: { canary: 'atlas-2', weightBp: 100 },
+    wrong: { weightBp: 10_001 },
+  },
+  {
+    kind: 'tenant',
+    path: 'tenants',
+    id: 'x',
+    item: 'x',
+    create: { id: 'x', name: 'X' },
+    change: { disabled: true },
+    wrong: { disabled: 1 },
+  },
+]
+
+async function changeOnce(one: string, change: Json): Promise<Json> {
+  const changed = await ask('PATCH', one, change, { 'if-match': '"1"' })
+  expect(changed).toMatchObject({ status: 200, body: { ...change, generation: 2 } })
+  expect(changed.headers.get('etag')).toBe('"2"')
+  expect((await ask('GET', one)).body).toEqual(changed.body)
+  return changed.body
+}
+
+async function refuseChanges(one: string, change: Json): Promise<void> {
+  expect(await ask('PATCH', one, change)).toMatchObject({ status: 428, body: { code: 'if_match_required' } })
+  const mismatch = await ask('PATCH', one, change, { 'if-match': '"7"' })
+  expect(mismatch).toMatchObject({ status: 412, body: { code: 'generation_mismatch', current: 1 } })
+  expect(mismatch.headers.get('etag')).toBe('"1"')
+  expect(await ask('PATCH', one, { slot: 1 }, { 'if-match': '"1"' })).toMatchObject({ status: 422, body: { param: 'slot' } })
+  expect(await ask('PATCH', one, {}, { 'if-match': '"1"' })).toMatchObject({ status: 422, body: { param: 'body' } })
+  expect(await ask('PATCH', `${one}-none`, change, { 'if-match': '"1"' })).toMatchObject({ status: 404 })
+}
+
+async function refuseAnyChange(one: string): Promise<void> {
+  const refused = await ask('PATCH', one, {}, { 'if-match': '"1"' })
+  expect(refused).toMatchObject({ status: 405, body: { code: 'immutable' } })
+  expect(refused.headers.get('allow')).toBe('GET, DELETE')
+}
+
+describe.each(lives)('$path', ({ kind, path, id, item, create, change, wrong }) => {
+  const collection = `/admin/v1/${path}`
+  const one = `${collection}/${item}`
+
+  it('lives: created, read, listed, changed, deleted; each write audited once', async () => {
+    const created = await ask('POST', collection, create)
+    expect(created).toMatchObject({ status: 201, body: { generation: 1 } })
+    expect(created.headers.get('location')).toBe(one)
+    expect(created.headers.get('etag')).toBe('"1"')
+    expect(created.headers.get('x-request-id')).toMatch(/^[0-9a-z]{16}$/)
+
+    const read = await ask('GET', one)
+    expect(read).toMatchObject({ status: 200, body: created.body })
+    expect(read.headers.get('etag')).toBe('"1"')
+    expect(items(await must('GET', `${collection}?limit=200`))).toContainEqual(created.body)
+
+    const last = change ? await changeOnce(one, change) : created.body
+    expect((await ask('DELETE', one, undefined, { 'if-match': '"9"' })).status).toBe(412)
+    expect(await ask('DELETE', one, undefined, { 'if-match': `"${String(last['generation'])}"` })).toMatchObject({ status: 204 })
+    expect(await ask('GET', one)).toMatchObject({ status: 404, body: { code: 'not_found' } })
+    expect(await ask('DELETE', one)).toMatchObject({ status: 404 })
+
+    const audit = await auditOf(kind, id)
+    expect(audit.map((row) => row.action)).toEqual(change ? ['delete', 'update', 'create'] : ['delete', 'create'])
+    expect(audit.at(-1)).toMatchObject({ before: null, after: created.body })
+    expect(audit[0]).toMatchObject({ before: last, after: null })
+  })
+
+  it('refuses what is wrong, and writes nothing then', async () => {
+    const created = await must('POST', collection, create)
+    const audited = (await auditOf(kind, id)).length
+    expect(await ask('POST', collection, create)).toMatchObject({ status: 409, body: { code: 'already_exists' } })
+    expect(await ask('POST', collection, { ...create, ...wrong })).toMatchObject({
+      status: 422,
+      body: { code: 'invalid_field', param: Object.keys(wrong)[0] },
+    })
+    expect(await ask('POST', collection, { ...create, slot: 1 })).toMatchObject({ status: 422, body: { param: 'slot' } })
+    expect(await ask('POST', collection, '{"a":')).toMatchObject({ status: 400, body: { code: 'invalid_json' } })
+    expect(await ask('POST', collection, [create])).toMatchObject({ status: 422 })
+    await (change ? refuseChanges(one, change) : refuseAnyChange(one))
+    expect((await ask('PUT', one, create)).status).toBe(405)
+    expect((await ask('DELETE', collection)).headers.get('allow')).toBe('GET, POST')
+    expect((await ask('GET', one)).body).toEqual(created.body)
+    expect(await auditOf(kind, id)).toHaveLength(audited)
+    // Without If-Match a delete goes whatever the generation.
+    expect((await ask('DELETE', one)).status).toBe(204)
+  })
+})
+
+const make = (more: Json = {}) => must('POST', '/admin/v1/keys', { tenant: 'acme', environment: 'production', name: 'CI', ...more })
+
+describe('keys', () => {
+  it('show the whole key once, and neither secret nor hash ever after', async () => {
+    const made = await make({ models: ['atlas'], expiresAtMs: 2_000_000_000_000 })
+    const key = readApiKey(String(made.body['key']))
+    expect(key).toMatchObject({ environment: 'production', id: made.body['id'] })
+    const id = String(made.body['id'])
+    const one = `/admin/v1/keys/${id}`
+    expect(made.headers.get('location')).toBe(one)
+
+    const change = { name: 'CD', models: null, expiresAtMs: null, disabled: true }
+    const later = [
+      await must('GET', one),
+      await must('GET', '/admin/v1/keys'),
+      await must('PATCH', one, change, { 'if-match': '"1"' }),
+      await must('DELETE', one),
+      await must('GET', '/admin/v1/audit'),
+    ].map((told) => JSON.stringify(told.body))
+    expect(later[0]).toContain('"models":["atlas"]')
+    expect(JSON.parse(later[2] ?? '')).toMatchObject({ ...change, generation: 2, tenant: 'acme' })
+    for (const text of later) {
+      expect(text).not.toContain(key?.secret)
+      expect(text).not.toContain(await sha256Hex(key?.secret ?? ''))
+      expect(text.toLowerCase()).not.toContain('secret')
+    }
+    expect((await auditOf('key', id)).map((row) => row.action)).toEqual(['delete', 'update', 'create'])
+  })
+
+  it.each([{ tenant: 'other' }, { environment: 'staging' }, { id: 'x' }, { secretSha256: 'x' }])(
+    'cannot be changed in %j',
+    async (change) => {
+      const { body } = await make()
+      const answer = await ask('PATCH', `/admin/v1/keys/${String(body['id'])}`, change, { 'if-match': '"1"' })
+      expect(answer).toMatchObject({ status: 422, body: { param: Object.keys(change)[0] } })
+    },
+  )
+
+  it('are read by the edge through its entrypoint, disabled with their tenant', async () => {
+    const core = (exports as unknown as { readonly CoreEntrypoint: CoreCalls }).CoreEntrypoint
+    await must('POST', '/admin/v1/tenants', { id: 'dual', name: 'Dual' })
+    const made = await make({ tenant: 'dual' })
+    const key = readApiKey(String(made.body['key']))
+    const id = String(made.body['id'])
+    const expected = {
+      format: 1,
+      id,
+      tenant: 'dual',
+      environment: 'production',
+      secretSha256: await sha256Hex(key?.secret ?? ''),
+      models: null,
+      expiresAtMs: null,
+      disabled: false,
+    }
+    expect(await core.credential(id)).toEqual(expected)
+    await must('PATCH', '/admin/v1/tenants/dual', { disabled: true }, { 'if-match': '"1"' })
+    expect(await core.credential(id)).toEqual({ ...expected, disabled: true })
+    await must('DELETE', `/admin/v1/keys/${id}`)
+    expect(await core.credential(id)).toBeNull()
+    expect(await core.credential('nonsense')).toBeNull()
+  })
+})
+
+describe('references', () => {
+  it.each([
+    ['DELETE', '/admin/v1/models/atlas', undefined, 409, 'in_use'],
+    ['DELETE', '/admin/v1/versions/atlas-1', undefined, 409, 'in_use'],
+    ['POST', '/admin/v1/endpoints', endpoint('r', 'live', 'atlas', { region: 'none' }), 422, 'missing_reference'],
+    ['POST', '/admin/v1/keys', { tenant: 'none', environment: 'production', name: 'x' }, 422, 'missing_reference'],
+    ['PATCH', '/admin/v1/aliases/production/atlas', { stable: 'none' }, 422, 'missing_reference'],
+    ['PATCH', '/admin/v1/aliases/production/atlas', { weightBp: 1 }, 422, 'invalid_field'],
+    ['PATCH', '/admin/v1/aliases/production/atlas', { canary: 'atlas-1' }, 422, 'invalid_field'],
+  ])('%s %s %j: %i %s', async (method, path, body, status, code) => {
+    expect(await ask(method, path, body, method === 'PATCH' ? { 'if-match': '"1"' } : {})).toMatchObject({ status, body: { code, status } })
+  })
+})
+
+describe('lists', () => {
+  it('pages through everything once, while rows come and go', async () => {
+    const names = Array.from({ length: 7 }, (_, i) => `page-${i}`)
+    for (const name of names) await must('POST', '/admin/v1/regions', region(name))
+    const seen: string[] = []
+    let cursor = ''
+    let pages = 0
+    for (;;) {
+      const page = await must('GET', `/admin/v1/regions?limit=3${cursor}`)
+      seen.push(...items(page).map((row) => String(row['name'])))
+      expect(items(page).length).toBeLessThanOrEqual(3)
+      if (pages++ === 0) {
+        await must('DELETE', `/admin/v1/regions/${seen[0]}`)
+        await must('POST', '/admin/v1/regions', region('a-new-one'))
+      }
+      if (page.body['nextCursor'] === null) break
+      cursor = `&cursor=${page.body['nextCursor'] as string}`
+    }
+    expect(pages).toBeGreaterThan(2)
+    expect(seen).toEqual([...new Set(seen)].toSorted())
+    for (const name of names) expect(seen.includes(name) || name === seen[0]).toBe(true)
+    expect(seen).not.toContain('a-new-one')
+  })
+
+  it('has no cursor after exactly a page', async () => {
+    const all = items(await must('GET', '/admin/v1/tenants?limit=200')).length
+    expect((await must('GET', `/admin/v1/tenants?limit=${all}`)).body['nextCursor']).toBeNull()
+    expect((await must('GET', `/admin/v1/tenants?limit=${all - 1}`)).body['nextCursor']).not.toBeNull()
+  })
+
+  it('shows the audit log newest first', async () => {
+    const seqs: number[] = []
+    let cursor = ''
+    for (let page = 0; page < 3; page++) {
+      const { body } = await must('GET', `/admin/v1/audit?limit=4${cursor}`)
+      seqs.push(...(body['items'] as Json[]).map((row) => Number(row['seq'])))
+      cursor = `&cursor=${String(body['nextCursor'])}`
+    }
+    expect(seqs).toEqual(Array.from({ length: 12 }, (_, i) => (seqs[0] ?? 0) - i))
+  })
+
+  it.each(['limit=0', 'limit=x', 'cursor=x', 'offset=1', 'cursor=WyJhdWRpdCIsIngiXQ'])('refuses ?%s', async (query) => {
+    expect(await ask('GET', `/admin/v1/audit?${query}`)).toMatchObject({ status: 422, body: { code: 'invalid_field' } })
+  })
+})
+
+describe('races', () => {
+  it('of twenty changes at once one wins, the others learn the new generation, one audit row', async () => {
+    await must('POST', '/admin/v1/tenants', { id: 'raced', name: 'Raced' })
+    const answers = await Promise.all(
+      Array.from({ length: 20 }, (_, i) => ask('PATCH', '/admin/v1/tenants/raced', { name: `n${i}` }, { 'if-match': '"1"' })),
+    )
+    expect(answers.map((answer) => answer.status).toSorted((a, b) => a - b)).toEqual([200, ...Array<number>(19).fill(412)])
+    expect(answers.filter((answer) => answer.status === 412).every((answer) => answer.body['current'] === 2)).toBe(true)
+    expect((await auditOf('tenant', 'raced')).map((row) => row.action)).toEqual(['update', 'create'])
+  })
+
+  it('of twenty creations at once one wins', async () => {
+    const answers = await Promise.all(Array.from({ length: 20 }, () => ask('POST', '/admin/v1/tenants', { id: 'born', name: 'Born' })))
+    expect(answers.filter((answer) => answer.status === 201)).toHaveLength(1)
+    expect(answers.filter((answer) => answer.status === 409)).toHaveLength(19)
+    expect(await auditOf('tenant', 'born')).toHaveLength(1)
+  })
+})
+
+describe('the door', () => {
+  const unlet = { authorization: '' }
+  it.each(['', 'Bearer wrong', 'Basic test-operator-token'])('is shut to "%s"', async (authorization) => {
+    const answer = await ask('GET', '/admin/v1/regions', undefined, { authorization })
+    expect(answer.status).toBe(401)
+    expect(answer.headers.get('www-authenticate')).toMatch(/^Bearer/)
+    expect(answer.body).toMatchObject({ code: 'operator_unknown', instance: answer.headers.get('x-request-id') })
+  })
+
+  it('is open to the operator', async () => {
+    expect((await ask('GET', '/admin/v1/regions')).status).toBe(200)
+  })
+
+  it('does not tell strangers which routes there are, but that it is alive', async () => {
+    expect((await ask('GET', '/admin/v1/nothing', undefined, unlet)).status).toBe(401)
+    expect((await ask('POST', '/admin/v1/regions', region('stolen'), unlet)).status).toBe(401)
+    expect(await ask('GET', '/admin/v1/regions/stolen')).toMatchObject({ status: 404 })
+    expect(await ask('GET', '/health', undefined, unlet)).toMatchObject({ status: 200, body: { status: 'ok' } })
+  })
+
+  it.each([undefined, ''])('is shut while OPERATOR_TOKEN is %j', async (token) => {
+    for (const authorization of ['', 'Bearer ', 'Bearer undefined', 'Bearer test-operator-token']) {
+      const env = { ...testEnv, OPERATOR_TOKEN: token } as CoreEnv
+      const ctx = createExecutionContext()
+      const response = await worker.fetch(
+        new Request('http://core.test/admin/v1/regions', { headers: { authorization } }) as never,
+        env,
+        ctx,
+      )
+      await waitOnExecutionContext(ctx)
+      expect(response.status).toBe(503)
+      expect(await response.json()).toMatchObject({ code: 'operator_token_unset' })
+    }
+  })
+
+  it('notes who of the operators it was, and under which request', async () => {
+    const answer = await must('POST', '/admin/v1/tenants', { id: 'noted', name: 'N' }, { 'isochrone-actor': 'ann@acme.example' })
+    const noted = { actor: 'operator:ann@acme.example', requestId: answer.headers.get('x-request-id') }
+    expect(await auditOf('tenant', 'noted')).toMatchObject([noted])
+  })
+
+  it('refuses a name that is none', async () => {
+    const answer = await ask('POST', '/admin/v1/tenants', { id: 'unnoted', name: 'N' }, { 'isochrone-actor': 'not a name' })
+    expect(answer).toMatchObject({ status: 400, body: { code: 'invalid_header', header: 'isochrone-actor' } })
+    expect(await auditOf('tenant', 'unnoted')).toEqual([])
+  })
+})
+
+describe('other answers', () => {
+  it.each([
+    ['GET', '/nothing', 404, 'unknown_route'],
+    ['GET', '/admin/v1/nothing', 404, 'unknown_route'],
+    ['GET', '/admin/v1/aliases/production', 404, 'unknown_route'],
+    ['POST', '/admin/v1/audit', 405, 'wrong_method'],
+    ['DELETE', '/admin/v1/status', 405, 'wrong_method'],
+    ['PUT', '/admin/v1/regions', 405, 'wrong_method'],
+  ])('%s %s: %i %s', async (method, path, status, code) => {
+    const answer = await ask(method, path)
+    expect(answer).toMatchObject({
+      status,
+      body: { type: `/problems/${code}`, code, status, instance: answer.headers.get('x-request-id') },
+    })
+    expect(answer.headers.get('content-type')).toBe('application/problem+json')
+  })
+
+  it('a body above the limit is not read to its end', async () => {
+    expect(await ask('POST', '/admin/v1/models', `{"name":"${'x'.repeat(limits.adminBodyBytesMax)}"}`)).toMatchObject({
+      status: 413,
+      body: { code: 'body_too_large' },
+    })
+  })
+
+  it('a bug is a problem without details', async () => {
+    const env = {
+      ...testEnv,
+      DB: {
+        prepare: () => {
+          throw new Error('inner matters')
+        },
+      },
+    } as unknown as CoreEnv
+    const ctx = createExecutionContext()
+    const request = new Request('http://core.test/admin/v1/regions', { headers: { authorization: 'Bearer test-operator-token' } })
+    const response = await worker.fetch(request as never, env, ctx)
+    const text = await response.text()
+    expect(response.status).toBe(500)
+    expect(JSON.parse(text)).toMatchObject({ code: 'internal', instance: response.headers.get('x-request-id') })
+    expect(text).not.toContain('inner matters')
+  })
+})
