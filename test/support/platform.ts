@@ -60,14 +60,14 @@ export function runStart(env: Readonly<Record<string, string>>, args: readonly s
 
 /** Starts the platform and waits until it says it is ready. Fails with what it printed when it ends instead. */
 export async function startPlatform(
-  so: { readonly home?: string; readonly env?: Readonly<Record<string, string>> } = {},
+  so: { readonly home?: string; readonly env?: Readonly<Record<string, string>>; readonly args?: readonly string[] } = {},
 ): Promise<Platform> {
   const home = so.home ?? newHome()
   const [edgePort, corePort] = [await freePort(), await freePort()]
   const devPath = path.join(home, 'dev.json')
   // A killed platform leaves its own behind.
   rmSync(devPath, { force: true })
-  const run = runStart({ ISOCHRONE_HOME: home, EDGE_PORT: String(edgePort), CORE_PORT: String(corePort), ...so.env })
+  const run = runStart({ ISOCHRONE_HOME: home, EDGE_PORT: String(edgePort), CORE_PORT: String(corePort), ...so.env }, so.args)
   const ended = run.exited.then((code) => ({ code }))
   while (!existsSync(devPath)) {
     const gone = await Promise.race([ended, new Promise<null>((resolve) => setTimeout(() => resolve(null), 50))])

@@ -119,8 +119,10 @@ describe('a restart', () => {
     // SIGKILL gives nobody a chance to tidy up; the children notice, and the next start ends what is left.
     const pids = [second.dev.processes.edge, second.dev.processes.core, ...second.dev.regions.map(({ pid }) => pid)]
     process.kill(second.dev.processes.supervisor, 'SIGKILL')
-    const third = await startPlatform({ home: where })
+    const third = await startPlatform({ home: where, args: ['--fresh'] })
     expect(pids.filter(isAlive)).toEqual([])
+    expect((await admin(third.dev, 'GET', 'tenants/kept')).status).toBe(404)
+    expect(third.dev.apiKey).not.toBe(first.dev.apiKey)
     expect(await third.stop()).toBe(0)
     await untilNoneOf(where)
   })
