@@ -2,7 +2,8 @@
 
 import type { CellId, EndpointId, Environment, KeyId, ModelName, RegionName, TenantId, VersionId } from '../shared/ids.ts'
 import type { LocationHint } from '../shared/geo.ts'
-import type { Alias, EndpointKind, EndpointState, Region, Snapshot } from '../shared/wire/snapshot.ts'
+import type { EndpointKind } from '../shared/operations.ts'
+import type { Alias, EndpointState, Region, Snapshot } from '../shared/wire/snapshot.ts'
 import type { OutcomeKind } from '../shared/wire/ledger.ts'
 
 // ---- The catalogue's rows ----

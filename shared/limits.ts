@@ -18,6 +18,18 @@ export const limits = {
 
   /** A healthy engine answers with headers long before; a hung one must leave time for another endpoint. */
   firstByteMsMax: 30_000,
+  /** First token: as long, unless a model's own limit says otherwise. Reasoning models think for minutes before the first word. */
+  firstTokenMsDefault: 30_000,
+  /** A stream is held back for its first real token this long; then it commits and is kept alive, for the caller must see life. */
+  holdMsDefault: 10_000,
+  /** Held back at most this many bytes of lifecycle events. */
+  holdBytesMax: 256 * 1024,
+  /** Proxies close connections after 30 to 60 s of silence; a comment goes out well before. */
+  keepAliveMs: 15_000,
+  /** A stall is this many times the slowest gap a model has shown lately, within floor and ceiling. */
+  stallFactor: 8,
+  stallMsMin: 10_000,
+  stallMsMax: 120_000,
   /** A JSON answer up to this size is held until it is whole, so that a cut before its end can still fail over. */
   heldAnswerBytesMax: 8 * 1024 * 1024,
   /** One server-sent event; an engine that sends more without a boundary is broken, and it is not held any longer. */

@@ -6,7 +6,7 @@ import { check, foreignKey, index, integer, primaryKey, real, sqliteTable, text,
 import type { EndpointId, KeyId, ModelName, RegionName, TenantId, VersionId } from '../../shared/ids.ts'
 import { environments } from '../../shared/ids.ts'
 import { locationHints } from '../../shared/geo.ts'
-import { endpointKinds } from '../../shared/wire/snapshot.ts'
+import { endpointKinds } from '../../shared/operations.ts'
 import { adminStates, auditActions, kinds, type Flags } from '../facts.ts'
 
 const kept = () => ({

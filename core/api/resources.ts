@@ -15,7 +15,7 @@ import {
   type VersionId,
 } from '../../shared/ids.ts'
 import type { AdminRefusal } from '../../shared/refusal.ts'
-import { endpointKinds } from '../../shared/wire/snapshot.ts'
+import { endpointKinds } from '../../shared/operations.ts'
 import { adminStates, type Draft, type Fields, type Kind } from '../facts.ts'
 import { baseUrl, between, digest, flag, flags, line, modelName, oneOf, slug, timeMs, wholeBetween } from './fields.ts'
 

@@ -4,10 +4,11 @@ import { limits } from '../../shared/limits.ts'
 import { cellIdOf, type CellId, type EndpointId } from '../../shared/ids.ts'
 import { snapshotFormat, type Endpoint, type EndpointState, type Snapshot } from '../../shared/wire/snapshot.ts'
 import type { Catalogue, CatalogueEndpoint, Change, Published } from '../facts.ts'
+import { operationsOf } from '../../shared/operations.ts'
 import { fractionsOf } from './fractions.ts'
 
 /** What a snapshot says, apart from its number, its time and the passing list of changed keys. */
-export type Content = Pick<Snapshot, 'regions' | 'endpoints' | 'aliases' | 'fractions'>
+export type Content = Pick<Snapshot, 'regions' | 'endpoints' | 'aliases' | 'models' | 'fractions'>
 
 /** The content for a catalogue and a judgement. The same arguments give the same text: lists keep the catalogue's order. */
 export function contentOf(
@@ -19,6 +20,7 @@ export function contentOf(
     regions: [...catalogue.regions],
     endpoints,
     aliases: [...catalogue.aliases],
+    models: [],
     fractions: fractionsOf(endpoints, catalogue.regions),
   }
 }
@@ -35,6 +37,9 @@ const published = (endpoint: CatalogueEndpoint, state: EndpointState): Endpoint 
   slots: endpoint.slots,
   state,
   weight: endpoint.weight,
+  operations: [...operationsOf[endpoint.kind]],
+  options: {},
+  credential: null,
 })
 
 /** What the decision to publish rests on. */
@@ -77,7 +82,13 @@ export function nextPublished(last: Published | null, draft: Draft, nowMs: numbe
   }
 }
 
-const contentOfSnapshot = ({ regions, endpoints, aliases, fractions }: Snapshot): Content => ({ regions, endpoints, aliases, fractions })
+const contentOfSnapshot = ({ regions, endpoints, aliases, models, fractions }: Snapshot): Content => ({
+  regions,
+  endpoints,
+  aliases,
+  models,
+  fractions,
+})
 
 /** Old changes leave when isolates no longer hold records that old. That alone is no news: it waits for the next snapshot. */
 function changesAfter(before: readonly Change[], written: readonly string[], generation: number, nowMs: number): readonly Change[] {

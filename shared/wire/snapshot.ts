@@ -3,16 +3,15 @@
 
 import * as v from 'valibot'
 import { environments, type CellId, type EndpointId, type ModelName, type OriginName, type RegionName, type VersionId } from '../ids.ts'
+import { endpointKinds, operations, operationsOf } from '../operations.ts'
 
-export const snapshotFormat = 1
+export const snapshotFormat = 2
+/** Format 1 had no operations, options and credentials of endpoints, and no models; they get their defaults. */
+const readableFormats = [1, snapshotFormat] as const
 
 /** States in which an endpoint may be given traffic are decided by mayServe. */
 export const endpointStates = ['unknown', 'healthy', 'unhealthy', 'draining', 'disabled'] as const
 export type EndpointState = (typeof endpointStates)[number]
-
-/** How an endpoint is spoken to; one adapter each. */
-export const endpointKinds = ['openai'] as const
-export type EndpointKind = (typeof endpointKinds)[number]
 
 const branded = <Name extends string>() => v.custom<Name>((value) => typeof value === 'string' && value.length > 0)
 
@@ -24,7 +23,7 @@ const regionSchema = v.object({
   locationHint: v.nullable(v.string()),
 })
 
-const endpointSchema = v.object({
+const endpointFields = v.object({
   id: branded<EndpointId>(),
   cell: branded<CellId>(),
   region: branded<RegionName>(),
@@ -40,6 +39,25 @@ const endpointSchema = v.object({
   state: v.picklist(endpointStates),
   /** Share of traffic relative to the others of its cell; 1 unless an operator says otherwise. */
   weight: v.number(),
+  /** What it can be asked to do. */
+  operations: v.optional(v.array(v.picklist(operations))),
+  /** What the adapter of its kind needs to know beside the url; for SageMaker targetVariant and inferenceComponent. */
+  options: v.optional(v.record(v.string(), v.string()), {}),
+  /** Sealed under the deployment's secret (shared/sealed.ts); null when the server wants none. */
+  credential: v.optional(v.nullable(v.string()), null),
+})
+
+const endpointSchema = v.pipe(
+  endpointFields,
+  v.transform((fields) => ({ ...fields, operations: fields.operations ?? [...operationsOf[fields.kind]] })),
+)
+
+const modelSchema = v.object({
+  name: branded<ModelName>(),
+  /** How long the first token may take before another endpoint is tried; null: limits.firstTokenMsDefault. */
+  firstTokenMsMax: v.nullable(v.number()),
+  /** How long a stream is held back for its first real token before it is committed all the same; null: limits.holdMsDefault. */
+  holdMsMax: v.nullable(v.number()),
 })
 
 const aliasSchema = v.object({
@@ -62,12 +80,13 @@ const shareSchema = v.object({
 })
 
 export const snapshotSchema = v.object({
-  format: v.picklist([snapshotFormat]),
+  format: v.picklist(readableFormats),
   generation: v.number(),
   publishedAtMs: v.number(),
   regions: v.array(regionSchema),
   endpoints: v.array(endpointSchema),
   aliases: v.array(aliasSchema),
+  models: v.optional(v.array(modelSchema), []),
   /** model -> origin -> cells in order of cost, nearest first. */
   fractions: v.record(v.string(), v.record(v.string(), v.array(shareSchema))),
   /** Keys and tenants written lately: a record of theirs read under an older generation is read again. */
@@ -77,6 +96,7 @@ export const snapshotSchema = v.object({
 export type Snapshot = Readonly<v.InferOutput<typeof snapshotSchema>>
 export type Region = Readonly<v.InferOutput<typeof regionSchema>>
 export type Endpoint = Readonly<v.InferOutput<typeof endpointSchema>>
+export type Model = Readonly<v.InferOutput<typeof modelSchema>>
 export type Alias = Readonly<v.InferOutput<typeof aliasSchema>>
 export type Share = Readonly<v.InferOutput<typeof shareSchema>>
 

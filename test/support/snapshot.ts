@@ -18,6 +18,9 @@ export const endpoint = (id: string, region: string, so: Partial<Endpoint> = {})
   slots: 4,
   state: 'healthy',
   weight: 1,
+  operations: ['chat', 'completions', 'embeddings'],
+  options: {},
+  credential: null,
   ...so,
 })
 
@@ -49,6 +52,7 @@ export function snapshotOf(endpoints: readonly Endpoint[], so: Partial<Snapshot>
     })),
     endpoints: [...endpoints],
     aliases: [alias()],
+    models: [],
     fractions: { [model]: { enam: row } },
     changed: [],
     ...so,
