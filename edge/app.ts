@@ -6,12 +6,12 @@ import type { InferenceRefusal } from '../shared/refusal.ts'
 import type { RequestId } from '../shared/ids.ts'
 import { mayServe } from '../shared/wire/snapshot.ts'
 import { bodyFor, originFor, portsFor, type EdgeEnv } from './deps.ts'
-import type { Asked, Dialect, Trail, Walked } from './facts.ts'
+import type { Asked, Dialect, Told, Trail, Voice, Walked } from './facts.ts'
 import type { EdgePorts } from './ports.ts'
 import { identify } from './admit/admit.ts'
 import { modelsFor } from './http/models.ts'
 import { chat, completions, embeddings } from './http/openai.ts'
-import { errorBody, errorHeaders, toOpenAi, type OpenAiError } from './http/refuse.ts'
+import { errorHeaders, openAiVoice, tell } from './http/refuse.ts'
 import { trailHeaders } from './http/trail.ts'
 import { infer } from './infer.ts'
 
@@ -30,7 +30,7 @@ const inference = (dialect: Dialect) => async (c: EdgeContext) => {
   const asked = askedOf(c, dialect)
   const walked = await infer(asked, portsOf(c))
   if (!walked.answer.ok) await asked.body.discard()
-  return respond(walked)
+  return respond(walked, dialect.voice)
 }
 
 app.post('/v1/chat/completions', inference(chat))
@@ -80,7 +80,7 @@ app.notFound((c) => {
 /** A bug: the caller gets the request id, the log gets the rest. */
 app.onError((cause, c) => {
   console.error(JSON.stringify({ event: 'bug', requestId: c.get('requestId'), message: cause.message, stack: cause.stack ?? null }))
-  const bug: OpenAiError = {
+  const bug: Told = {
     status: 500,
     type: 'server_error',
     code: 'internal_error',
@@ -88,7 +88,7 @@ app.onError((cause, c) => {
     param: null,
     retryAfterMs: null,
   }
-  return errorResponse(bug, trailOf(c))
+  return errorResponse(bug, trailOf(c), openAiVoice)
 })
 
 async function listModels(c: EdgeContext) {
@@ -111,6 +111,9 @@ function askedOf(c: EdgeContext, dialect: Dialect): Asked {
     deadline: c.req.header('isochrone-deadline') ?? null,
     timeoutMs: c.req.header('isochrone-timeout-ms') ?? null,
     session: c.req.header('isochrone-session') ?? null,
+    contentType: (c.req.header('content-type') ?? '').split(';')[0]?.trim().toLowerCase() ?? '',
+    header: (name) => c.req.header(name) ?? null,
+    path: { model: c.req.param('model') ?? null, version: c.req.param('version') ?? null },
     body: bodyFor(c.req.raw),
     gone: c.req.raw.signal,
   }
@@ -118,10 +121,10 @@ function askedOf(c: EdgeContext, dialect: Dialect): Asked {
 
 const portsOf = (c: EdgeContext): EdgePorts => portsFor(c.env, c.executionCtx)
 
-function respond(walked: Walked): Response {
-  if (!walked.answer.ok) return errorResponse(toOpenAi(walked.answer.error), walked.trail)
-  const { status, contentType, body } = walked.answer.value
-  return new Response(body, { status, headers: { ...trailHeaders(walked.trail), 'content-type': contentType } })
+function respond(walked: Walked, voice: Voice): Response {
+  if (!walked.answer.ok) return errorResponse(tell(walked.answer.error), walked.trail, voice)
+  const { status, contentType, headers, body } = walked.answer.value
+  return new Response(body, { status, headers: { ...headers, ...trailHeaders(walked.trail), 'content-type': contentType } })
 }
 
 /** A response that went no way: no version, no endpoint. */
@@ -136,8 +139,11 @@ const trailOf = (c: EdgeContext): Trail => ({
 const headersOf = (c: EdgeContext): Record<string, string> => trailHeaders(trailOf(c))
 
 const refuse = (c: EdgeContext, refusal: InferenceRefusal, headers: Record<string, string> = {}): Response =>
-  errorResponse(toOpenAi(refusal), trailOf(c), headers)
+  errorResponse(tell(refusal), trailOf(c), openAiVoice, headers)
 
-function errorResponse(error: OpenAiError, trail: Trail, headers: Record<string, string> = {}): Response {
-  return new Response(errorBody(error), { status: error.status, headers: { ...trailHeaders(trail), ...errorHeaders(error), ...headers } })
+function errorResponse(told: Told, trail: Trail, voice: Voice, headers: Record<string, string> = {}): Response {
+  return new Response(voice.errorBody(told), {
+    status: told.status,
+    headers: { ...trailHeaders(trail), ...errorHeaders(told), ...headers },
+  })
 }

@@ -5,6 +5,7 @@ import { originOf } from '../shared/geo.ts'
 import type { OriginName } from '../shared/ids.ts'
 import type { CoreCalls } from '../shared/wire/credential.ts'
 import type { LedgerCalls } from '../shared/wire/ledger.ts'
+import { cadences, type CadenceMemory } from './adapters/cadences.ts'
 import { credentials, type CredentialMemory } from './adapters/credentials.ts'
 import { ledgers } from './adapters/ledgers.ts'
 import { requestBody } from './adapters/request-body.ts'
@@ -24,6 +25,7 @@ export type EdgeEnv = {
 /** What an isolate remembers between requests: plain data, each part with a bound. */
 const snapshotMemory = emptySnapshotMemory()
 const credentialMemory: CredentialMemory = new Map()
+const cadenceMemory: CadenceMemory = new Map()
 
 /** The ports of one request. */
 export function portsFor(env: EdgeEnv, context: Pick<ExecutionContext, 'waitUntil'>): EdgePorts {
@@ -39,6 +41,7 @@ export function portsFor(env: EdgeEnv, context: Pick<ExecutionContext, 'waitUnti
     credentials: credentials(credentialMemory, { core: env.CORE, kv: env.STATE, clock, timer }),
     ledgers: ledgers({ ledger, timer, afterResponse }),
     upstream,
+    cadences: cadences(cadenceMemory),
     log: (line: RequestLine) => console.log(JSON.stringify(line)),
     afterResponse,
   }

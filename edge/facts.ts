@@ -3,25 +3,59 @@
 import type { Result } from '../shared/result.ts'
 import type { InferenceRefusal } from '../shared/refusal.ts'
 import type { EndpointId, LeaseId, ModelName, OriginName, RegionName, RequestId, VersionId } from '../shared/ids.ts'
+import type { Operation } from '../shared/operations.ts'
 import type { Credential } from '../shared/wire/credential.ts'
 import type { Endpoint } from '../shared/wire/snapshot.ts'
 import type { OutcomeKind } from '../shared/wire/ledger.ts'
+import type { Asking, Lane, Usage } from './lane/lane.ts'
 
-export type Operation = 'chat' | 'completions' | 'embeddings'
+/** What a dialect is given of a request to read. */
+export type ReadBody = {
+  readonly bytes: Uint8Array
+  /** Lower case, without parameters; empty when the caller sent none. */
+  readonly contentType: string
+  readonly header: (name: string) => string | null
+  /** Of protocols that name them in the path. */
+  readonly path: { readonly model: string | null; readonly version: string | null }
+}
 
 /** What a body asks for, as far as the platform has to know; the body itself goes on untouched. */
 export type Wish = {
   readonly model: ModelName
+  /** A version asked for by name; null leaves it to the alias. */
+  readonly version: string | null
   readonly stream: boolean
   /** The dialect's own user field: a unit for version assignment. */
   readonly user: string | null
+  /** The body as JSON.parse gives it; null when it is not JSON. To decide with, never to send. */
+  readonly json: unknown
 }
 
-/** One public protocol operation: where it goes upstream and how its body is read. Pure. */
+/** A refusal or failure as a caller is told of it, whatever the dialect. */
+export type Told = {
+  readonly status: number
+  readonly type: string
+  readonly code: string
+  readonly message: string
+  readonly param: string | null
+  /** When to come back; absent means that trying again does not help. */
+  readonly retryAfterMs: number | null
+}
+
+/** How a dialect says no, and how it shows life. */
+export type Voice = {
+  readonly errorBody: (told: Told) => string
+  /** A whole event that ends a stream which was promised more. */
+  readonly errorFrame: (told: Told) => string
+  /** A whole event that clients ignore. */
+  readonly keepAlive: string
+}
+
+/** One public protocol operation: how its body is read and how it answers when it cannot. Pure. */
 export type Dialect = {
   readonly operation: Operation
-  readonly upstreamPath: string
-  readonly read: (body: unknown) => Result<Wish, InferenceRefusal>
+  readonly read: (body: ReadBody) => Result<Wish, InferenceRefusal>
+  readonly voice: Voice
 }
 
 /** The request's body; it can be read more than once, but leaves the wire only once. */
@@ -45,6 +79,9 @@ export type Asked = {
   readonly deadline: string | null
   /** `isochrone-timeout-ms`: relative to the arrival. */
   readonly timeoutMs: string | null
+  readonly contentType: string
+  readonly header: (name: string) => string | null
+  readonly path: ReadBody['path']
   /** `isochrone-session`: the unit that keeps its version, and later its endpoint. */
   readonly session: string | null
   readonly body: Body
@@ -67,18 +104,20 @@ export type Routed = {
   readonly lease: LeaseId | null
 }
 
-/** An upstream that has begun to answer (call). The first chunk is in hand; the response is not committed yet. */
+/** An upstream that has answered with a good status (call). Nothing of its body was read; the response is not committed yet. */
 export type Called = {
   readonly status: number
   readonly contentType: string
-  readonly first: Uint8Array
-  readonly rest: ReadableStreamDefaultReader<Uint8Array>
-  readonly ttfbMs: number
+  readonly body: ReadableStreamDefaultReader<Uint8Array>
+  readonly lane: Lane
+  readonly asking: Asking
+  readonly dropped: readonly string[]
+  readonly sentAtMs: number
   readonly watch: Watch
 }
 
 /** Why a call was ended from this side. */
-export type CutReason = 'client_gone' | 'deadline'
+export type CutReason = 'client_gone' | 'deadline' | 'first_token' | 'stalled'
 
 /** Who may end a call from this side, and that it happens once (call). It lives as long as the answer flows. */
 export type Watch = {
@@ -103,6 +142,9 @@ export type Ended = {
   readonly how: 'complete' | 'client_gone' | 'deadline' | 'upstream_failed'
   readonly detail: string | null
   readonly bytes: number
+  readonly usage: Usage | null
+  /** The longest silence between two events of a stream. */
+  readonly slowestGapMs: number | null
 }
 
 /** What record learns about each attempt. */
@@ -119,7 +161,10 @@ export type Attempt = {
 export type Answer = {
   readonly status: number
   readonly contentType: string
+  readonly headers: Readonly<Record<string, string>>
   readonly body: ReadableStream<Uint8Array> | Uint8Array
+  /** From sending to the first real token, or to the commit when none had come by then. */
+  readonly ttfbMs: number
   readonly ended: Promise<Ended>
 }
 

@@ -2,9 +2,9 @@
 // Each stage returns a value or a refusal; none writes a response. Before the first byte a failed attempt may be followed by one
 // other; a "no" that rests on an old snapshot is checked against a newer one before it is said.
 
-import { err, ok, type Result } from '../shared/result.ts'
+import { assert, err, ok, type Result } from '../shared/result.ts'
 import { limits } from '../shared/limits.ts'
-import type { EndpointId } from '../shared/ids.ts'
+import type { EndpointId, ModelName } from '../shared/ids.ts'
 import type { InferenceRefusal } from '../shared/refusal.ts'
 import type { Snapshot } from '../shared/wire/snapshot.ts'
 import type { Admitted, Answer, Asked, Attempt, CallFailure, Routed, Walked } from './facts.ts'
@@ -13,8 +13,10 @@ import { admit } from './admit/admit.ts'
 import { cache } from './cache/cache.ts'
 import { call } from './call/call.ts'
 import { mayRetry } from './call/retry.ts'
+import { laneFor } from './lane/lanes.ts'
 import { record } from './record/record.ts'
 import { route } from './route/route.ts'
+import type { Patience } from './stream/alarm.ts'
 import { open } from './stream/stream.ts'
 
 /** Answers a request or refuses it; recording goes on after the response. */
@@ -62,7 +64,7 @@ async function walk(asked: Asked, known: Snapshot, ports: EdgePorts): Promise<Wa
     }
     if (!routed.ok) return refused(asked, refusalAfter(lastRefusal, routed.error), ports, { admitted, failed })
 
-    const answered = await tryOnce(asked, admitted, routed.value, ports)
+    const answered = await tryOnce(asked, admitted, routed.value, snapshot, ports)
     if (answered.ok) return served(asked, { admitted, routed: routed.value, begun: answered.value, failed }, ports)
 
     const { refusal, outcome } = answered.error
@@ -79,16 +81,37 @@ async function walk(asked: Asked, known: Snapshot, ports: EdgePorts): Promise<Wa
   })
 }
 
-/** `upstreamMs` is the engine's part of the wait: to the first byte of a stream, to the last of a held answer. */
-type Begun = { readonly answer: Answer; readonly ttfbMs: number; readonly upstreamMs: number }
+/** `upstreamMs` is the engine's part of the wait: to the commit of a stream, to the last byte of a held answer. */
+type Begun = { readonly answer: Answer; readonly upstreamMs: number }
 
-async function tryOnce(asked: Asked, admitted: Admitted, routed: Routed, ports: EdgePorts): Promise<Result<Begun, CallFailure>> {
+async function tryOnce(
+  asked: Asked,
+  admitted: Admitted,
+  routed: Routed,
+  under: Snapshot,
+  ports: EdgePorts,
+): Promise<Result<Begun, CallFailure>> {
   const sentAtMs = ports.clock.nowMs()
-  const called = await call(asked, admitted, routed, ports)
+  const lane = laneFor(asked.dialect.operation, routed.endpoint.operations)
+  // Routing offers only endpoints that can do it; one that cannot is a bug of the table of lanes.
+  assert(lane, `no lane for ${asked.dialect.operation} on ${routed.endpoint.id}`)
+  const patience = patienceOf(under, admitted.wish.model)
+  const called = await call(asked, admitted, { lane, routed, firstTokenMs: patience.firstTokenMs }, ports)
   if (!called.ok) return called
-  const opened = await open(called.value)
-  if (!opened.ok) return opened
-  return ok({ answer: opened.value, ttfbMs: called.value.ttfbMs, upstreamMs: ports.clock.nowMs() - sentAtMs })
+  const cadence = ports.cadences.of(admitted.version)
+  const terms = { voice: asked.dialect.voice, patience, cadence, receivedAtMs: asked.receivedAtMs }
+  const opened = await open(called.value, terms, ports)
+  return opened.ok ? ok({ answer: opened.value, upstreamMs: ports.clock.nowMs() - sentAtMs }) : opened
+}
+
+/** How long a model's stream may take to begin, by its own row or the platform's default. */
+function patienceOf(snapshot: Snapshot, model: ModelName): Patience {
+  const row = snapshot.models.find((each) => each.name === model)
+  return {
+    holdMs: row?.holdMsMax ?? limits.holdMsDefault,
+    firstTokenMs: row?.firstTokenMsMax ?? limits.firstTokenMsDefault,
+    keepAliveMs: limits.keepAliveMs,
+  }
 }
 
 async function giveBack(routed: Routed, outcome: CallFailure['outcome'], ports: EdgePorts): Promise<void> {
@@ -131,7 +154,7 @@ function served(asked: Asked, { admitted, routed, begun, failed }: Way, ports: E
     },
     admitted,
     failed,
-    serving: { routed, ttfbMs: begun.ttfbMs },
+    serving: { routed, ttfbMs: begun.answer.ttfbMs },
   }
 }
 

@@ -1,10 +1,11 @@
 // What the request's way needs from outside, as types. Adapters implement them; deps.ts joins the two; tests give fakes.
 
 import type { Result } from '../shared/result.ts'
-import type { CellId, KeyId, OriginName } from '../shared/ids.ts'
+import type { CellId, KeyId, OriginName, VersionId } from '../shared/ids.ts'
 import type { Clock, Timer } from '../shared/time.ts'
 import type { Random } from '../shared/random.ts'
-import type { Snapshot } from '../shared/wire/snapshot.ts'
+import type { Endpoint, Snapshot } from '../shared/wire/snapshot.ts'
+import type { Cadence } from './stream/cadence.ts'
 import type { Credential } from '../shared/wire/credential.ts'
 import type { Ask, AskAnswer, Settled } from '../shared/wire/ledger.ts'
 
@@ -35,10 +36,16 @@ export type Ledgers = {
 }
 
 export type UpstreamRequest = {
-  readonly url: string
+  /** Whom to call: address, kind and sealed credential. */
+  readonly endpoint: Endpoint
+  readonly method: 'GET' | 'POST'
+  /** Appended to the endpoint's url by protocols that have paths. */
+  readonly path: string
   readonly headers: Readonly<Record<string, string>>
   readonly body: Uint8Array
   readonly signal: AbortSignal
+  /** Whether events are expected; some protocols have another call for that. */
+  readonly stream: boolean
 }
 
 export type UpstreamAnswer = {
@@ -56,6 +63,12 @@ export type Upstream = {
 /** One structured line per request. */
 export type RequestLine = Readonly<Record<string, string | number | boolean | null | readonly unknown[]>>
 
+/** The pace of each model as this isolate has seen it. */
+export type Cadences = {
+  readonly of: (version: VersionId) => Cadence | null
+  readonly learn: (version: VersionId, gapMs: number) => void
+}
+
 export type EdgePorts = {
   readonly clock: Clock
   readonly timer: Timer
@@ -64,6 +77,7 @@ export type EdgePorts = {
   readonly credentials: Credentials
   readonly ledgers: Ledgers
   readonly upstream: Upstream
+  readonly cadences: Cadences
   readonly log: (line: RequestLine) => void
   /** Work that goes on after the response was sent. */
   readonly afterResponse: (work: Promise<unknown>) => void

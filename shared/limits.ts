@@ -22,6 +22,9 @@ export const limits = {
   firstTokenMsDefault: 30_000,
   /** A stream is held back for its first real token this long; then it commits and is kept alive, for the caller must see life. */
   holdMsDefault: 10_000,
+  /** What a model's own waits for first token and hold may be. */
+  modelWaitMsMin: 100,
+  modelWaitMsMax: 600_000,
   /** Held back at most this many bytes of lifecycle events. */
   holdBytesMax: 256 * 1024,
   /** Proxies close connections after 30 to 60 s of silence; a comment goes out well before. */
@@ -30,6 +33,10 @@ export const limits = {
   stallFactor: 8,
   stallMsMin: 10_000,
   stallMsMax: 120_000,
+  /** Paces of model versions remembered by one isolate. */
+  cadencesHeldMax: 1_000,
+  /** After its last event an engine has this long to close by itself, so that its connection can be used again. */
+  closeMsMax: 250,
   /** A JSON answer up to this size is held until it is whole, so that a cut before its end can still fail over. */
   heldAnswerBytesMax: 8 * 1024 * 1024,
   /** One server-sent event; an engine that sends more without a boundary is broken, and it is not held any longer. */
@@ -57,6 +64,8 @@ export const limits = {
   credentialWaitMsMax: 2_000,
   /** Records of keys held by one isolate: about 1 KB each. */
   credentialsHeldMax: 10_000,
+  /** Credentials of endpoints that one isolate keeps opened: opening costs a tenth of a millisecond, and few are in use at once. */
+  openedHeldMax: 256,
   /** A refused caller comes back after this time; openai 7 ignores more than 60 s. */
   retryAfterMsDefault: 1_000,
   retryAfterMsMax: 60_000,

@@ -2,6 +2,8 @@
 // Edge turns its half into a dialect's error (edge/http/refuse.ts); core turns the other into problem+json (core/api/problem.ts).
 // Nothing else may build an error response.
 
+import type { AddressRange } from './address.ts'
+
 /** Why the public API refuses a request. */
 export type InferenceRefusal =
   // The caller's credential.
@@ -17,6 +19,10 @@ export type InferenceRefusal =
   | { readonly reason: 'model_not_allowed'; readonly model: string }
   | { readonly reason: 'body_too_large'; readonly bytesMax: number }
   | { readonly reason: 'body_incomplete' }
+  | { readonly reason: 'unsupported_content_type'; readonly contentType: string }
+  | { readonly reason: 'unsupported_encoding'; readonly encoding: string }
+  | { readonly reason: 'unsupported_operation'; readonly model: string; readonly operation: string }
+  | { readonly reason: 'unknown_version'; readonly model: string; readonly version: string; readonly environment: string }
   | { readonly reason: 'invalid_json'; readonly detail: string }
   | { readonly reason: 'invalid_field'; readonly param: string; readonly detail: string }
   | { readonly reason: 'invalid_header'; readonly header: string; readonly detail: string }
@@ -40,12 +46,15 @@ export type InferenceRefusal =
       readonly code: string | null
       readonly param: string | null
     }
+  | { readonly reason: 'upstream_stalled'; readonly afterMs: number }
   | { readonly reason: 'client_gone' }
 
 /** Why the admin API refuses an operator. */
 export type AdminRefusal =
   | { readonly reason: 'operator_unknown' }
   | { readonly reason: 'operator_token_unset' }
+  | { readonly reason: 'credential_key_unset' }
+  | { readonly reason: 'private_address'; readonly param: string; readonly range: AddressRange }
   | { readonly reason: 'not_found'; readonly what: string; readonly id: string }
   | { readonly reason: 'unknown_route'; readonly method: string; readonly path: string }
   | { readonly reason: 'wrong_method'; readonly method: string; readonly path: string; readonly allowed: string }

@@ -6,10 +6,10 @@ import type { Upstream } from '../ports.ts'
 export const upstream: Upstream = {
   send: async (request) => {
     try {
-      const response = await fetch(request.url, {
-        method: 'POST',
+      const response = await fetch(request.endpoint.url + request.path, {
+        method: request.method,
         headers: request.headers,
-        body: request.body,
+        body: request.method === 'GET' ? null : request.body,
         redirect: 'manual',
         signal: request.signal,
       })

@@ -8,8 +8,7 @@ import type { Credential } from '../../shared/wire/credential.ts'
 import type { Snapshot } from '../../shared/wire/snapshot.ts'
 import type { Admitted, Asked } from '../facts.ts'
 import type { EdgePorts } from '../ports.ts'
-import { parseJson } from '../http/body.ts'
-import { aliasFor, splits, unitOf, versionFor } from './assign.ts'
+import { aliasFor, chosen, splits, unitOf, versionFor } from './assign.ts'
 import { readAuthorization, verify } from './credential.ts'
 import { deadlineOf } from './deadline.ts'
 
@@ -26,16 +25,17 @@ export async function admit(asked: Asked, snapshot: Snapshot, ports: Ports): Pro
 
   const bytes = await asked.body.read(deadline.value)
   if (!bytes.ok) return bytes
-  const json = parseJson(bytes.value)
-  if (!json.ok) return json
-  const wish = asked.dialect.read(json.value)
+  const { contentType, header, path } = asked
+  const wish = asked.dialect.read({ bytes: bytes.value, contentType, header, path })
   if (!wish.ok) return wish
 
   const alias = aliasFor(snapshot, credential, wish.value.model)
   if (!alias.ok) return alias
   const unit = unitOf(credential, asked.session, wish.value.user)
-  const version = splits(alias.value) ? versionFor(alias.value, await bucketOf(alias.value.salt, unit)) : alias.value.stable
-  return ok({ credential, wish: wish.value, bytes: bytes.value, version, deadlineMs: deadline.value })
+  const assigned = splits(alias.value) ? versionFor(alias.value, await bucketOf(alias.value.salt, unit)) : alias.value.stable
+  const version = chosen(alias.value, wish.value.version, assigned)
+  if (!version.ok) return version
+  return ok({ credential, wish: wish.value, bytes: bytes.value, version: version.value, deadlineMs: deadline.value })
 }
 
 /** Who the caller is, by his key alone. */

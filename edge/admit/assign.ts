@@ -29,3 +29,10 @@ export const splits = (alias: Alias): boolean => alias.canary !== null && alias.
 export function versionFor(alias: Alias, bucket: number): VersionId {
   return alias.canary !== null && bucket < alias.weightBp ? alias.canary : alias.stable
 }
+
+/** The version named in the request, where its protocol allows that: one of the alias's two. Refuses `unknown_version`. */
+export function chosen(alias: Alias, named: string | null, assigned: VersionId): Result<VersionId, InferenceRefusal> {
+  if (named === null) return ok(assigned)
+  const found = [alias.stable, alias.canary].find((version) => version === named)
+  return found ? ok(found) : err({ reason: 'unknown_version', model: alias.model, version: named, environment: alias.environment })
+}

@@ -3,6 +3,26 @@
 import * as v from 'valibot'
 import { err, ok, type Result } from '../../shared/result.ts'
 import type { InferenceRefusal } from '../../shared/refusal.ts'
+import type { ReadBody } from '../facts.ts'
+
+/** Types a JSON body comes under: its own, and what plain tools send when they are not told (curl's default among them). */
+const jsonTypes = ['', 'application/json', 'text/json', 'text/plain', 'application/x-www-form-urlencoded', 'application/octet-stream']
+
+/** The JSON of a request's body. Refuses `unsupported_content_type`, `unsupported_encoding`, `invalid_json`. */
+export function readJsonBody(body: ReadBody): Result<unknown, InferenceRefusal> {
+  const plain = readPlain(body)
+  if (!plain.ok) return plain
+  if (!jsonTypes.includes(body.contentType) && !body.contentType.endsWith('+json')) {
+    return err({ reason: 'unsupported_content_type', contentType: body.contentType.slice(0, 100) })
+  }
+  return parseJson(body.bytes)
+}
+
+/** Refuses a body that is compressed: what it unpacks to cannot be bounded before it is unpacked. */
+export function readPlain(body: ReadBody): Result<true, InferenceRefusal> {
+  const encoding = body.header('content-encoding')?.trim().toLowerCase() ?? ''
+  return encoding === '' || encoding === 'identity' ? ok(true) : err({ reason: 'unsupported_encoding', encoding: encoding.slice(0, 100) })
+}
 
 const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false })
 

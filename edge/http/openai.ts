@@ -6,7 +6,8 @@ import { ok, type Result } from '../../shared/result.ts'
 import type { InferenceRefusal } from '../../shared/refusal.ts'
 import type { ModelName } from '../../shared/ids.ts'
 import type { Dialect, Wish } from '../facts.ts'
-import { readFields } from './body.ts'
+import { readFields, readJsonBody } from './body.ts'
+import { openAiVoice } from './refuse.ts'
 
 const modelField = v.custom<ModelName>(
   (value) => typeof value === 'string' && value.length > 0 && value.length <= 256,
@@ -44,17 +45,25 @@ const embeddingFields = v.looseObject({
 
 type Common = { readonly model: ModelName; readonly stream?: boolean | null | undefined; readonly user?: string | null | undefined }
 
-const wishOf = (fields: Common): Wish => ({ model: fields.model, stream: fields.stream ?? false, user: fields.user || null })
-
-const dialect = (operation: Dialect['operation'], upstreamPath: string, fields: v.GenericSchema<unknown, Common>): Dialect => ({
-  operation,
-  upstreamPath,
-  read: (body): Result<Wish, InferenceRefusal> => {
-    const read = readFields(fields, body)
-    return read.ok ? ok(wishOf(read.value)) : read
-  },
+const wishOf = (fields: Common, json: unknown): Wish => ({
+  model: fields.model,
+  version: null,
+  stream: fields.stream ?? false,
+  user: fields.user || null,
+  json,
 })
 
-export const chat = dialect('chat', '/v1/chat/completions', chatFields)
-export const completions = dialect('completions', '/v1/completions', completionFields)
-export const embeddings = dialect('embeddings', '/v1/embeddings', embeddingFields)
+const dialect = (operation: Dialect['operation'], fields: v.GenericSchema<unknown, Common>): Dialect => ({
+  operation,
+  read: (body): Result<Wish, InferenceRefusal> => {
+    const json = readJsonBody(body)
+    if (!json.ok) return json
+    const read = readFields(fields, json.value)
+    return read.ok ? ok(wishOf(read.value, json.value)) : read
+  },
+  voice: openAiVoice,
+})
+
+export const chat = dialect('chat', chatFields)
+export const completions = dialect('completions', completionFields)
+export const embeddings = dialect('embeddings', embeddingFields)

@@ -1,20 +1,12 @@
-// The one place where a refusal becomes a response of the OpenAI dialect: status, type, stable code, and a sentence that says what to do.
+// The one place where a refusal becomes what a caller is told: status, type, stable code, and a sentence that says what to do.
+// The dialect's voice gives it its shape.
 
 import { limits } from '../../shared/limits.ts'
 import { unreachable } from '../../shared/result.ts'
 import type { InferenceRefusal } from '../../shared/refusal.ts'
+import type { Told, Voice } from '../facts.ts'
 
-export type OpenAiError = {
-  readonly status: number
-  readonly type: string
-  readonly code: string
-  readonly message: string
-  readonly param: string | null
-  /** When to come back; absent means that trying again does not help. */
-  readonly retryAfterMs: number | null
-}
-
-const invalid = (status: number, code: string, message: string, param: string | null = null): OpenAiError => ({
+const invalid = (status: number, code: string, message: string, param: string | null = null): Told => ({
   status,
   type: 'invalid_request_error',
   code,
@@ -23,9 +15,9 @@ const invalid = (status: number, code: string, message: string, param: string | 
   retryAfterMs: null,
 })
 
-const unauthorized = (code: string, message: string): OpenAiError => invalid(401, code, message)
+const unauthorized = (code: string, message: string): Told => invalid(401, code, message)
 
-const unavailable = (code: string, message: string, retryAfterMs: number, status = 503): OpenAiError => ({
+const unavailable = (code: string, message: string, retryAfterMs: number, status = 503): Told => ({
   status,
   type: 'server_error',
   code,
@@ -34,7 +26,7 @@ const unavailable = (code: string, message: string, retryAfterMs: number, status
   retryAfterMs: Math.min(Math.max(0, Math.ceil(retryAfterMs)), limits.retryAfterMsMax),
 })
 
-const failed = (status: number, code: string, message: string): OpenAiError => ({
+const failed = (status: number, code: string, message: string): Told => ({
   status,
   type: 'server_error',
   code,
@@ -50,7 +42,7 @@ const typeOf = (status: number): string => {
 }
 
 /** Maps every refusal; the switch is exhaustive, so a new reason does not compile until it has an answer. */
-export function toOpenAi(refusal: InferenceRefusal): OpenAiError {
+export function tell(refusal: InferenceRefusal): Told {
   switch (refusal.reason) {
     case 'missing_key':
       return unauthorized('missing_api_key', 'No API key was given. Send it as "Authorization: Bearer iso_...".')
@@ -85,6 +77,27 @@ export function toOpenAi(refusal: InferenceRefusal): OpenAiError {
         413,
         'request_too_large',
         `The request body is larger than ${refusal.bytesMax} bytes. Send less, or links instead of data.`,
+      )
+    case 'unsupported_content_type':
+      return invalid(
+        415,
+        'unsupported_content_type',
+        `This path does not take a body of type "${refusal.contentType}". Send application/json.`,
+      )
+    case 'unsupported_encoding':
+      return invalid(415, 'unsupported_content_encoding', `A body encoded as "${refusal.encoding}" is not taken. Send it uncompressed.`)
+    case 'unsupported_operation':
+      return invalid(
+        400,
+        'unsupported_operation',
+        `No server of "${refusal.model}" can do ${refusal.operation}. Use an operation it offers, or another model.`,
+        'model',
+      )
+    case 'unknown_version':
+      return invalid(
+        404,
+        'version_not_found',
+        `The model "${refusal.model}" has no version "${refusal.version}" in ${refusal.environment}.`,
       )
     case 'body_incomplete':
       return invalid(400, 'body_incomplete', 'The request body broke off before its end. Send it again.')
@@ -173,6 +186,8 @@ export function toOpenAi(refusal: InferenceRefusal): OpenAiError {
         param: refusal.param,
         retryAfterMs: null,
       }
+    case 'upstream_stalled':
+      return failed(502, 'upstream_stalled', `The answer stopped coming for ${refusal.afterMs} ms and was given up. Try again.`)
     case 'client_gone':
       // Nobody reads it; the status is the one that logs of web servers use for this.
       return failed(499, 'client_closed_request', 'The client went away before the answer began.')
@@ -181,12 +196,18 @@ export function toOpenAi(refusal: InferenceRefusal): OpenAiError {
   }
 }
 
-/** OpenAI's error body. */
-export const errorBody = (error: OpenAiError): string =>
-  JSON.stringify({ error: { message: error.message, type: error.type, param: error.param, code: error.code } })
+const openAiBody = (told: Told): string =>
+  JSON.stringify({ error: { message: told.message, type: told.type, param: told.param, code: told.code } })
+
+/** OpenAI's errors. Its clients all accept comments as signs of life; an event would break some (`event: ping`). */
+export const openAiVoice: Voice = {
+  errorBody: openAiBody,
+  errorFrame: (told) => `data: ${openAiBody(told)}\n\n`,
+  keepAlive: ': keep-alive\n\n',
+}
 
 /** Headers that go with an error: when to come back, and whether it is worth it (honoured by the openai client). */
-export function errorHeaders(error: OpenAiError): Record<string, string> {
+export function errorHeaders(error: Told): Record<string, string> {
   const headers: Record<string, string> = { 'content-type': 'application/json' }
   if (error.retryAfterMs !== null) {
     headers['retry-after'] = String(Math.ceil(error.retryAfterMs / 1000))

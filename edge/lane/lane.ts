@@ -8,6 +8,8 @@ import type { SseEvent } from '../stream/reader.ts'
 export type Asking = {
   /** The caller's own bytes. */
   readonly body: Uint8Array
+  /** The body as JSON.parse gives it, to decide with; null for a body that is not JSON. What goes upstream is made from `body`. */
+  readonly json: unknown
   /** The caller's content type, lower case, without parameters; empty when he sent none. */
   readonly contentType: string
   /** A request header of the caller by lower-case name; only protocol headers may be passed on, never credentials. */

@@ -3,6 +3,7 @@
 
 import type { Random } from '../../shared/random.ts'
 import type { EndpointId, VersionId } from '../../shared/ids.ts'
+import { servedAs, type Operation } from '../../shared/operations.ts'
 import { mayServe, type Endpoint } from '../../shared/wire/snapshot.ts'
 import type { Denial } from '../../shared/wire/ledger.ts'
 
@@ -14,11 +15,13 @@ export type Pick = { readonly endpoint: Endpoint } | { readonly denied: Exclude<
  */
 export function pick(
   endpoints: readonly Endpoint[],
-  ask: { readonly version: VersionId; readonly avoid: readonly EndpointId[] },
+  ask: { readonly version: VersionId; readonly operation?: Operation; readonly avoid: readonly EndpointId[] },
   inFlightOf: (endpoint: EndpointId) => number,
   random: Random,
 ): Pick {
-  const ofVersion = endpoints.filter((endpoint) => endpoint.version === ask.version)
+  const { operation } = ask
+  const can = (endpoint: Endpoint): boolean => operation === undefined || servedAs(endpoint.operations, operation) !== null
+  const ofVersion = endpoints.filter((endpoint) => endpoint.version === ask.version && can(endpoint))
   if (ofVersion.length === 0) return { denied: 'no_endpoint' }
   const serving = ofVersion.filter((endpoint) => mayServe(endpoint) && endpoint.weight > 0 && !ask.avoid.includes(endpoint.id))
   if (serving.length === 0) return { denied: 'no_healthy_endpoint' }

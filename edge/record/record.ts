@@ -6,12 +6,13 @@ import type { Asked, Ended, Walked } from '../facts.ts'
 import type { EdgePorts } from '../ports.ts'
 import { outcomeOf } from './outcome.ts'
 
-type Ports = Pick<EdgePorts, 'clock' | 'ledgers' | 'log'>
+type Ports = Pick<EdgePorts, 'clock' | 'ledgers' | 'log' | 'cadences'>
 
 /** Settles the serving lease and logs the request, refusals included. */
 export async function record(asked: Asked, walked: Walked, ports: Ports): Promise<void> {
   const ended = walked.answer.ok ? await walked.answer.value.ended : null
   const serving = walked.serving
+  if (ended && ended.slowestGapMs !== null && walked.admitted) ports.cadences.learn(walked.admitted.version, ended.slowestGapMs)
   if (serving && ended && serving.routed.lease) {
     await ports.ledgers.settle(serving.routed.endpoint.cell, [
       { leaseId: serving.routed.lease, outcome: outcomeOf(ended), ttfbMs: serving.ttfbMs },
@@ -45,6 +46,9 @@ function lineOf(asked: Asked, walked: Walked, ended: Ended | null, nowMs: number
     overheadMs: trail.overheadMs,
     durationMs: nowMs - asked.receivedAtMs,
     bytesOut: ended?.bytes ?? 0,
+    inputTokens: ended?.usage?.inputTokens ?? null,
+    outputTokens: ended?.usage?.outputTokens ?? null,
+    cachedTokens: ended?.usage?.cachedTokens ?? null,
   }
 }
 

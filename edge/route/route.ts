@@ -9,7 +9,7 @@ import { sharesOf, type Endpoint, type Snapshot } from '../../shared/wire/snapsh
 import type { AskAnswer, Denial } from '../../shared/wire/ledger.ts'
 import type { Admitted, Asked, Routed } from '../facts.ts'
 import type { EdgePorts } from '../ports.ts'
-import { cellsFor, servingEndpoints } from './cell.ts'
+import { cellsFor, servingEndpoints, type Need } from './cell.ts'
 import { drawBlind } from './fallback.ts'
 
 type Ports = Pick<EdgePorts, 'clock' | 'random' | 'ledgers' | 'snapshots' | 'afterResponse'>
@@ -23,8 +23,15 @@ export async function route(
 ): Promise<Result<Routed, InferenceRefusal>> {
   const { model } = admitted.wish
   const { version } = admitted
-  const candidates = cellsFor(view.snapshot, sharesOf(view.snapshot, model, asked.origin), version, view.avoid, ports.random)
-  if ('none' in candidates) return err({ reason: candidates.none, model, version })
+  const { operation } = asked.dialect
+  const need: Need = { version, operation, avoid: view.avoid }
+  const candidates = cellsFor(view.snapshot, sharesOf(view.snapshot, model, asked.origin), need, ports.random)
+  if ('none' in candidates)
+    return err(
+      candidates.none === 'unsupported_operation'
+        ? { reason: candidates.none, model, operation }
+        : { reason: candidates.none, model, version },
+    )
 
   const denials: Denial[] = []
   for (const [index, cell] of candidates.cells.slice(0, limits.cellsAskedMax).entries()) {
@@ -35,12 +42,14 @@ export async function route(
       cell,
       leaseId,
       version,
+      operation,
       deadlineMs: admitted.deadlineMs + limits.leaseGraceMs,
       avoid: view.avoid,
       generation: view.snapshot.generation,
     })
-    if (!answer.ok) {
-      const blind = drawBlind(endpointsOf(view, version, cell), ports.random)
+    // A ledger that does not answer, or knows nothing yet: the last snapshot decides.
+    if (!answer.ok || answer.value.denied === 'no_snapshot') {
+      const blind = drawBlind(endpointsOf(view.snapshot, need, cell), ports.random)
       if (blind) return ok({ endpoint: blind, lease: null })
       continue
     }
@@ -54,11 +63,8 @@ export async function route(
   return err(refusalOf(denials, admitted))
 }
 
-const endpointsOf = (
-  view: { readonly snapshot: Snapshot; readonly avoid: readonly EndpointId[] },
-  version: Admitted['version'],
-  cell: CellId,
-) => servingEndpoints(view.snapshot, version, view.avoid).filter((endpoint) => endpoint.cell === cell)
+const endpointsOf = (snapshot: Snapshot, need: Need, cell: CellId) =>
+  servingEndpoints(snapshot, need).filter((endpoint) => endpoint.cell === cell)
 
 /** The granted endpoint's description, from the newer snapshot when the answer brought one. */
 function leased(answer: AskAnswer, snapshot: Snapshot, lease: LeaseId): Routed | null {

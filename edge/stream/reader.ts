@@ -48,7 +48,10 @@ export function eventReader(bytesMax: number): EventReader {
       // CR LF is one line end: what counts is the byte before the pair.
       const before = isPair ? buffer[scanned - 2] : previous
       const at = isPair ? scanned - 2 : scanned - 1
-      if (at >= 0 && (before === lineFeed || before === carriageReturn)) return ++scanned
+      if (at < 0 || (before !== lineFeed && before !== carriageReturn)) continue
+      // A line feed that belongs to this carriage return goes with it, if it is there already.
+      scanned += byte === carriageReturn && scanned + 1 < length && buffer[scanned + 1] === lineFeed ? 2 : 1
+      return scanned
     }
     return -1
   }

@@ -1,6 +1,7 @@
 // What isolates and core say to a ledger object, and what it answers. Plain data: it crosses between Workers and deployments.
 
 import type { CellId, EndpointId, LeaseId, VersionId } from '../ids.ts'
+import type { Operation } from '../operations.ts'
 import type { Snapshot } from './snapshot.ts'
 
 /** What became of an attempt (design, section 1). */
@@ -10,6 +11,8 @@ export type Ask = {
   readonly cell: CellId
   readonly leaseId: LeaseId
   readonly version: VersionId
+  /** What is asked; only endpoints that can do it, or its translation, are granted. Absent in calls of before there was more than one kind. */
+  readonly operation?: Operation
   /** The lease ends by itself at this time. */
   readonly deadlineMs: number
   /** Endpoints already tried by this request. */

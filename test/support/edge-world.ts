@@ -61,9 +61,10 @@ export async function world(
     upstream: {
       send: (request) => {
         sent.push(request)
-        return so.upstream?.(request, sent.length) ?? Promise.resolve(json({ ok: true }))
+        return so.upstream?.(request, sent.length) ?? Promise.resolve(json(answer()))
       },
     },
+    cadences: { of: () => null, learn: () => undefined },
     log: (line) => void log.push(line),
     afterResponse,
   }
@@ -72,6 +73,17 @@ export async function world(
   }
   return { ports, ledger, memory, log, sent, settle, publish }
 }
+
+/** A chat completion that needs no repair. */
+export const answer = (content = 'hello') => ({
+  id: 'c',
+  object: 'chat.completion',
+  choices: [{ index: 0, message: { role: 'assistant', content, refusal: null }, logprobs: null, finish_reason: 'stop' }],
+})
+
+/** A stream event with content. */
+export const delta = (content: string): string =>
+  JSON.stringify({ object: 'chat.completion.chunk', choices: [{ index: 0, delta: { content }, finish_reason: null }] })
 
 let requests = 0
 
@@ -85,6 +97,9 @@ export function askedOf(body: unknown, so: Partial<Asked> & { readonly dialect?:
     deadline: null,
     timeoutMs: null,
     session: null,
+    contentType: 'application/json',
+    header: () => null,
+    path: { model: null, version: null },
     body: {
       read: () => Promise.resolve(ok(bytes(typeof body === 'string' ? body : JSON.stringify(body)))),
       waitedMs: () => 0,

@@ -1,7 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { engineError, failureOf, retryAfterMs } from '../../../edge/call/classify.ts'
-import { spliceTopLevel } from '../../../edge/call/forward.ts'
+import { failureOf, retryAfterMs } from '../../../edge/call/classify.ts'
+import { engineFault, hiddenFault } from '../../../edge/lane/engine-error.ts'
+import { setTopLevel, spliceTopLevel } from '../../../edge/lane/splice.ts'
 import { mayRetry } from '../../../edge/call/retry.ts'
 import { limits } from '../../../shared/limits.ts'
 
@@ -21,11 +22,15 @@ describe('failureOf', () => {
     [404, null, 'good', false, 'upstream_refused'],
     [422, null, 'good', false, 'upstream_refused'],
   ])('status %i (retry-after %j): %s, retryable %j, told as %s', (status, retryAfter, outcome, retryable, reason) => {
-    expect(failureOf(status, '', retryAfter)).toMatchObject({ outcome, retryable, refusal: { reason, status } })
+    expect(failureOf({ status, message: 'm', code: null, param: null }, retryAfter)).toMatchObject({
+      outcome,
+      retryable,
+      refusal: { reason, status },
+    })
   })
 })
 
-describe('engineError', () => {
+describe('engineFault', () => {
   it.each([
     [
       'OpenAI',
@@ -53,15 +58,31 @@ describe('engineError', () => {
     ['nothing', '', { message: 'The engine gave no reason.', code: null, param: null }],
     ['null', 'null', { message: 'null', code: null, param: null }],
   ])('%s', (_, body, expected) => {
-    expect(engineError(body)).toEqual(expected)
+    expect(engineFault(418, body)).toEqual({ ...expected, status: 418 })
   })
 
   it('never throws and never grows without bound (property)', () => {
     fc.assert(
       fc.property(fc.oneof(fc.string(), fc.json(), fc.string({ minLength: 3_000 })), (body) => {
-        expect(engineError(body).message.length).toBeLessThanOrEqual(2_001)
+        expect(engineFault(500, body).message.length).toBeLessThanOrEqual(2_001)
       }),
     )
+  })
+})
+
+describe('hiddenFault', () => {
+  it.each([
+    ['{"error":{"message":"m","code":400}}', 400],
+    ['{"error":{"message":"m","type":"server_error"}}', 502],
+    ['{"object":"error","message":"m","code":503}', 503],
+    ['{"type":"error","error":{"type":"overloaded_error","message":"m"}}', 502],
+    ['{"error":"m"}', 502],
+  ])('%s is an error of status %i, whatever the response said', (body, status) => {
+    expect(hiddenFault(JSON.parse(body))).toMatchObject({ message: 'm', status })
+  })
+
+  it.each(['{"choices":[],"error":null}', '{"choices":[{"message":{"content":"error"}}]}', '[]', 'null', '7'])('%s is none', (body) => {
+    expect(hiddenFault(JSON.parse(body))).toBeNull()
   })
 })
 
@@ -94,6 +115,15 @@ describe('spliceTopLevel', () => {
     ['{}', '{}'],
   ])('%s', (json, expected) => {
     expect(spliceTopLevel(json, 'model', 'b')).toBe(expected)
+  })
+
+  it.each([
+    ['{}', '{"k":1}'],
+    ['{ }', '{ "k":1}'],
+    ['{"a":{"k":2}}', '{"a":{"k":2},"k":1}'],
+    ['{"k":[0],"a":3}\n', '{"k":1,"a":3}\n'],
+  ])('sets a field that may be missing: %s', (json, expected) => {
+    expect(setTopLevel(json, 'k', 1)).toBe(expected)
   })
 
   it('changes the model and nothing else, for any JSON object and any white space (property)', () => {

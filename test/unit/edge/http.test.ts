@@ -2,8 +2,9 @@ import { describe, expect, it } from 'vitest'
 import { parseJson } from '../../../edge/http/body.ts'
 import { modelsFor } from '../../../edge/http/models.ts'
 import { chat, completions, embeddings } from '../../../edge/http/openai.ts'
-import { errorBody, errorHeaders, toOpenAi } from '../../../edge/http/refuse.ts'
+import { errorHeaders, openAiVoice, tell } from '../../../edge/http/refuse.ts'
 import { trailHeaders } from '../../../edge/http/trail.ts'
+import type { ReadBody } from '../../../edge/facts.ts'
 import type { InferenceRefusal } from '../../../shared/refusal.ts'
 import type { EndpointId, ModelName, RegionName, RequestId, VersionId } from '../../../shared/ids.ts'
 import { alias, snapshotOf } from '../../support/snapshot.ts'
@@ -18,6 +19,13 @@ describe('JSON bodies', () => {
   it('bytes that are not UTF-8 are refused, not replaced', () => {
     expect(parseJson(Uint8Array.from([0x22, 0xff, 0x22]))).toMatchObject({ ok: false, error: { reason: 'invalid_json' } })
   })
+})
+
+const bodyOf = (body: unknown, headers: Record<string, string> = {}, contentType = 'application/json'): ReadBody => ({
+  bytes: bytes(JSON.stringify(body)),
+  contentType,
+  header: (name) => headers[name] ?? null,
+  path: { model: null, version: null },
 })
 
 describe('dialect', () => {
@@ -37,7 +45,7 @@ describe('dialect', () => {
     [completions, { model: 'm', prompt: [[1, 2], [3]] }, { model: 'm', stream: false, user: null }],
     [embeddings, { model: 'm', input: ['a', 'b'], encoding_format: 'base64' }, { model: 'm', stream: false, user: null }],
   ])('reads %#', (dialect, body, wish) => {
-    expect(dialect.read(body)).toEqual({ ok: true, value: wish })
+    expect(dialect.read(bodyOf(body))).toEqual({ ok: true, value: { ...wish, version: null, json: body } })
   })
 
   it.each([
@@ -59,7 +67,32 @@ describe('dialect', () => {
     [embeddings, { model: 'm', input: {} }, 'input'],
     [embeddings, { model: 'm', input: 'x', encoding_format: 'hex' }, 'encoding_format'],
   ])('refuses %# and names the field', (dialect, body, param) => {
-    expect(dialect.read(body)).toMatchObject({ ok: false, error: { reason: 'invalid_field', param } })
+    expect(dialect.read(bodyOf(body))).toMatchObject({ ok: false, error: { reason: 'invalid_field', param } })
+  })
+})
+
+describe('bodies that are no JSON', () => {
+  const asked = { model: 'm', input: 'x' }
+  it.each(['multipart/form-data', 'text/html', 'audio/wav'])('of type %s are refused by their type', (contentType) => {
+    expect(embeddings.read(bodyOf(asked, {}, contentType))).toEqual({
+      ok: false,
+      error: { reason: 'unsupported_content_type', contentType },
+    })
+  })
+
+  it.each(['', 'application/json', 'application/x-www-form-urlencoded', 'application/vnd.api+json'])(
+    'of type "%s" are read',
+    (contentType) => {
+      expect(embeddings.read(bodyOf(asked, {}, contentType)).ok).toBe(true)
+    },
+  )
+
+  it('compressed bodies are refused, "identity" is none', () => {
+    expect(embeddings.read(bodyOf(asked, { 'content-encoding': 'gzip' }))).toEqual({
+      ok: false,
+      error: { reason: 'unsupported_encoding', encoding: 'gzip' },
+    })
+    expect(embeddings.read(bodyOf(asked, { 'content-encoding': 'identity' })).ok).toBe(true)
   })
 })
 
@@ -90,11 +123,16 @@ const every: { readonly [Reason in InferenceRefusal['reason']]: Extract<Inferenc
   upstream_failed: { reason: 'upstream_failed', status: 500, detail: 'secret trace' },
   upstream_busy: { reason: 'upstream_busy', status: 429, retryAfterMs: 2_000 },
   upstream_refused: { reason: 'upstream_refused', status: 400, message: 'too long', code: 'context_length_exceeded', param: 'messages' },
+  unsupported_content_type: { reason: 'unsupported_content_type', contentType: 'text/html' },
+  unsupported_encoding: { reason: 'unsupported_encoding', encoding: 'gzip' },
+  unsupported_operation: { reason: 'unsupported_operation', model: 'm', operation: 'infer' },
+  unknown_version: { reason: 'unknown_version', model: 'm', version: 'v', environment: 'development' },
+  upstream_stalled: { reason: 'upstream_stalled', afterMs: 1 },
   client_gone: { reason: 'client_gone' },
 }
 
 describe('refusals', () => {
-  const all = Object.values(every).map((refusal) => [refusal.reason, toOpenAi(refusal)] as const)
+  const all = Object.values(every).map((refusal) => [refusal.reason, tell(refusal)] as const)
 
   it.each([
     ['missing_key', 401],
@@ -115,7 +153,7 @@ describe('refusals', () => {
     ['deadline_exceeded', 504],
     ['upstream_unreachable', 502],
   ] as const)('%s has status %i', (reason, status) => {
-    expect(toOpenAi(every[reason]).status).toBe(status)
+    expect(tell(every[reason]).status).toBe(status)
   })
 
   it('each has a code of its own, and a sentence', () => {
@@ -125,19 +163,19 @@ describe('refusals', () => {
 
   it('have exactly the shape of OpenAI errors', () => {
     for (const [, error] of all) {
-      const body: unknown = JSON.parse(errorBody(error))
+      const body: unknown = JSON.parse(openAiVoice.errorBody(error))
       expect(body).toEqual({ error: { message: expect.any(String), type: expect.any(String), param: error.param, code: error.code } })
     }
   })
 
   it('do not tell callers what happened inside', () => {
-    expect(errorBody(toOpenAi(every.upstream_unreachable))).not.toContain('secret')
-    expect(errorBody(toOpenAi(every.upstream_failed))).not.toContain('secret')
+    expect(openAiVoice.errorBody(tell(every.upstream_unreachable))).not.toContain('secret')
+    expect(openAiVoice.errorBody(tell(every.upstream_failed))).not.toContain('secret')
   })
 
   it('say when to come back, at most a minute away, or that it is no use', () => {
-    expect(errorHeaders(toOpenAi(every.no_capacity))).toMatchObject({ 'retry-after': '2', 'retry-after-ms': '1500' })
-    expect(errorHeaders(toOpenAi(every.deadline_exceeded))).toMatchObject({ 'x-should-retry': 'false' })
+    expect(errorHeaders(tell(every.no_capacity))).toMatchObject({ 'retry-after': '2', 'retry-after-ms': '1500' })
+    expect(errorHeaders(tell(every.deadline_exceeded))).toMatchObject({ 'x-should-retry': 'false' })
     for (const [, error] of all) expect(error.retryAfterMs ?? 0).toBeLessThanOrEqual(60_000)
   })
 })

@@ -6,7 +6,7 @@ import { err } from '../../../shared/result.ts'
 import type { VersionId } from '../../../shared/ids.ts'
 import { alias, endpoint, snapshotOf, version } from '../../support/snapshot.ts'
 import { credential } from '../../support/credential.ts'
-import { go, json, question, sse, unreachable, world } from '../../support/edge-world.ts'
+import { answer, delta, go, json, question, sse, unreachable, world } from '../../support/edge-world.ts'
 import { readAll, streamOf } from '../../support/stream.ts'
 
 const two = snapshotOf([endpoint('near', 'near-region'), endpoint('far', 'far-region')])
@@ -23,9 +23,10 @@ describe('a request that goes well', () => {
     const at = await world(two, { credential: found })
     const body = '{"messages":[{"role":"user","content":"hi"}],  "seed": 12345678901234567890, "model":"atlas","new_field":{}}'
     const walked = await go(at, body)
-    expect(await bodyOf(walked)).toBe('{"ok":true}')
+    expect(await bodyOf(walked)).toBe(JSON.stringify(answer()))
     expect(walked.trail).toMatchObject({ version, region: 'near-region', endpoint: 'near' })
-    expect(at.sent[0]?.url).toBe('http://near.test/v1/chat/completions')
+    expect(at.sent[0]?.endpoint.url).toBe('http://near.test')
+    expect(at.sent[0]?.path).toBe('/v1/chat/completions')
     expect(new TextDecoder().decode(at.sent[0]?.body)).toBe(body)
     await at.settle()
     expect(at.ledger.settled).toEqual([expect.objectContaining({ outcome: 'good' })])
@@ -48,10 +49,10 @@ describe('a request that goes well', () => {
   })
 
   it('holds its lease until the last byte of a stream', async () => {
-    const at = await world(two, { credential: found, upstream: () => Promise.resolve(sse('{"a":1}', '[DONE]')) })
+    const at = await world(two, { credential: found, upstream: () => Promise.resolve(sse(delta('a'), '[DONE]')) })
     const walked = await go(at, { ...question, stream: true })
     expect(at.ledger.live()).toBe(1)
-    expect(await bodyOf(walked)).toBe('data: {"a":1}\n\ndata: [DONE]\n\n')
+    expect(await bodyOf(walked)).toBe(`data: ${delta('a')}\n\ndata: [DONE]\n\n`)
     await at.settle()
     expect(at.ledger.live()).toBe(0)
   })
@@ -83,11 +84,11 @@ describe('before the first byte', () => {
   ])('an endpoint that %s is followed by another one', async (_, first, outcome) => {
     const at = await world(two, {
       credential: found,
-      upstream: (_request, call) => (call === 1 ? first() : Promise.resolve(json({ second: true }))),
+      upstream: (_request, call) => (call === 1 ? first() : Promise.resolve(json(answer('second')))),
     })
     const walked = await go(at)
-    expect(await bodyOf(walked)).toBe('{"second":true}')
-    expect(at.sent.map(({ url }) => new URL(url).host)).toEqual(['near.test', 'far.test'])
+    expect(await bodyOf(walked)).toBe(JSON.stringify(answer('second')))
+    expect(at.sent.map(({ endpoint: each }) => each.id)).toEqual(['near', 'far'])
     expect(walked.trail.endpoint).toBe('far')
     await at.settle()
     expect(at.ledger.settled.map((each) => each.outcome)).toEqual([outcome, 'good'])
@@ -142,13 +143,14 @@ describe('before the first byte', () => {
 describe('room', () => {
   it('a full cell sends the request to the next nearest; when all are full the caller is told when to come back', async () => {
     const small = snapshotOf([endpoint('near', 'near-region', { slots: 1 }), endpoint('far', 'far-region', { slots: 1 })])
-    const at = await world(small, { credential: found, upstream: () => Promise.resolve(sse('x', '[DONE]')) })
-    const streams = [await go(at), await go(at)]
+    const at = await world(small, { credential: found, upstream: () => Promise.resolve(sse(delta('x'), '[DONE]')) })
+    const streaming = { ...question, stream: true }
+    const streams = [await go(at, streaming), await go(at, streaming)]
     expect(streams.map((walked) => walked.trail.endpoint)).toEqual(['near', 'far'])
-    expect((await go(at)).answer).toMatchObject({ ok: false, error: { reason: 'no_capacity', retryAfterMs: 1_000 } })
+    expect((await go(at, streaming)).answer).toMatchObject({ ok: false, error: { reason: 'no_capacity', retryAfterMs: 1_000 } })
     for (const walked of streams) await bodyOf(walked)
     await at.settle()
-    expect(reasonOf(await go(at))).toBe('served')
+    expect(reasonOf(await go(at, streaming))).toBe('served')
   })
 })
 

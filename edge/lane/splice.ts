@@ -1,10 +1,18 @@
-// The bytes that go upstream: the caller's own, except for the model's name when the engine calls the model otherwise. Pure.
-// Parsing and writing the body again would lose number precision, key order and repeated keys; so the name alone is spliced.
+// Changes one top-level field of a JSON text and keeps every other character. Pure.
+// Parsing and writing a body again would lose number precision, key order and repeated keys; so what must change is spliced.
 
-/** `json` (valid, an object) with the value of its top-level `key` replaced; every other character stays. The last one wins where a key is repeated, as in JSON.parse. */
-export function spliceTopLevel(json: string, key: string, value: string): string {
+/** `json` (valid, an object) with the value of its top-level `key` replaced; unchanged when it has none. The last one wins where a key is repeated, as in JSON.parse. */
+export function spliceTopLevel(json: string, key: string, value: unknown): string {
   const span = spanOfTopLevel(json, key)
   return span ? json.slice(0, span.start) + JSON.stringify(value) + json.slice(span.end) : json
+}
+
+/** As spliceTopLevel, and adds the field at the end when there is none. */
+export function setTopLevel(json: string, key: string, value: unknown): string {
+  if (spanOfTopLevel(json, key)) return spliceTopLevel(json, key, value)
+  const close = json.lastIndexOf('}')
+  const isEmpty = json.slice(json.indexOf('{') + 1, close).trim() === ''
+  return `${json.slice(0, close)}${isEmpty ? '' : ','}${JSON.stringify(key)}:${JSON.stringify(value)}${json.slice(close)}`
 }
 
 type Span = { readonly start: number; readonly end: number }

@@ -1,0 +1,239 @@
+// A stream of events from engine to client. Held back until its first real token, so that an early error still fails over; then passed on
+// event by event, kept alive in silence, given up when it stalls. Holds at most one incomplete event and what came before the first token.
+
+import { limits } from '../../shared/limits.ts'
+import { ok, type Result } from '../../shared/result.ts'
+import { within } from '../../shared/time.ts'
+import type { Answer, Called, CallFailure, Ended } from '../facts.ts'
+import { tell } from '../http/refuse.ts'
+import type { EventLane, Taken } from '../lane/lane.ts'
+import { nextAlarm, type Moments } from './alarm.ts'
+import { stallAfterMs } from './cadence.ts'
+import { detailOf, fail, refusalOf, type Problem } from './failure.ts'
+import { concat, droppedHeader, readChunk, settled } from './hold.ts'
+import { eventReader, type SseEvent } from './reader.ts'
+import type { StreamPorts, Terms } from './stream.ts'
+
+const encoder = new TextEncoder()
+
+/** Resolves when the stream is committed, or has failed before that. */
+export function flow(called: Called, lane: EventLane, terms: Terms, ports: StreamPorts): Promise<Result<Answer, CallFailure>> {
+  const { promise, resolve } = Promise.withResolvers<Result<Answer, CallFailure>>()
+  const outlet = new Outlet(called, ports, (answer) => resolve(ok(answer)))
+  const ending = run(called, lane, outlet, terms, ports)
+  outlet.ended = ending.then(({ ended }) => ended)
+  void ending.then(({ problem }) => {
+    // Nothing has gone out: another endpoint may still answer.
+    if (!outlet.committed && problem !== null) resolve(fail(called, problem, terms.receivedAtMs, ports))
+  })
+  return promise
+}
+
+type Ending = { readonly ended: Ended; readonly problem: Problem | null }
+
+async function run(called: Called, lane: EventLane, outlet: Outlet, terms: Terms, ports: StreamPorts): Promise<Ending> {
+  const over = new AbortController()
+  const watching = vigil(called, outlet, terms, over.signal, ports)
+  const problem = await pump(called, lane, outlet, ports)
+  over.abort()
+  await watching
+  const ended: Ended = {
+    how: problem === null ? 'complete' : problem === 'client_gone' || problem === 'deadline' ? problem : 'upstream_failed',
+    detail: problem === null ? null : detailOf(problem),
+    bytes: outlet.bytes,
+    usage: lane.usage(),
+    slowestGapMs: outlet.sawToken ? outlet.slowestGapMs : null,
+  }
+  if (problem === null) {
+    called.watch.end()
+    outlet.commit()
+    await outlet.close()
+    // The engine has said its last word; its connection can be used again if it closes by itself.
+    await within(readChunk(called), limits.closeMsMax, null, ports.timer)
+    void settled(called.body.cancel())
+    return { ended, problem }
+  }
+  const refusal = refusalOf(called, problem, terms.receivedAtMs, ports.clock.nowMs())
+  // Whatever the reason, the engine must stop working on it.
+  called.watch.cut('client_gone')
+  void settled(called.body.cancel())
+  if (outlet.committed) {
+    if (problem === 'client_gone') await outlet.abort()
+    else await outlet.closeWith(encoder.encode(terms.voice.errorFrame(tell(refusal))))
+  }
+  return { ended, problem }
+}
+
+/** Reads to the end; answers with what stopped it, or null when the stream was whole. */
+async function pump(called: Called, lane: EventLane, outlet: Outlet, ports: StreamPorts): Promise<Problem | null> {
+  const reader = eventReader(limits.eventBytesMax)
+  for (;;) {
+    const read = await readChunk(called)
+    if ('failed' in read) return called.watch.why() ?? read
+    if ('done' in read) {
+      const last = lane.end()
+      if (last.out && !(await outlet.put(last.out))) return 'client_gone'
+      return last.whole ? null : { failed: 'the engine closed the stream before its last event' }
+    }
+    const events = reader.feed(read.chunk)
+    if (!events) return { failed: `an event of more than ${limits.eventBytesMax} bytes` }
+    if (events.length === 0) continue
+    outlet.heard(ports.clock.nowMs())
+    const taken = takeAll(lane, events)
+    if (taken.means === 'token') outlet.token()
+    if (taken.out.length > 0 && !(await outlet.put(taken.out))) return 'client_gone'
+    if (taken.fault) return { fault: taken.fault }
+    if (taken.means !== 'nothing') outlet.commit()
+    if (taken.means === 'done') return null
+  }
+}
+
+/** The events of one chunk as one piece: the first token or the end among them is what they mean. */
+function takeAll(lane: EventLane, events: readonly SseEvent[]): { readonly out: Uint8Array } & Pick<Taken, 'means' | 'fault'> {
+  const outs: Uint8Array[] = []
+  let bytes = 0
+  let means: Taken['means'] = 'nothing'
+  for (const event of events) {
+    const taken = lane.take(event)
+    if (taken.out) {
+      outs.push(taken.out)
+      bytes += taken.out.length
+    }
+    if (taken.fault) return { out: concat(outs, bytes), means, fault: taken.fault }
+    if (taken.means !== 'nothing') means = taken.means
+    if (taken.means === 'done') break
+  }
+  return { out: concat(outs, bytes), means, fault: null }
+}
+
+/** Watches the clock beside the pump: ends the hold, keeps alive, gives up. */
+async function vigil(called: Called, outlet: Outlet, terms: Terms, over: AbortSignal, ports: StreamPorts): Promise<void> {
+  while (!over.aborted) {
+    const nowMs = ports.clock.nowMs()
+    const alarm = nextAlarm({ ...outlet.moments(), stallMs: stallAfterMs(terms.cadence, outlet.slowestGapMs) }, terms.patience)
+    const waitMs = alarm ? alarm.atMs - nowMs : Number.POSITIVE_INFINITY
+    if (!alarm || waitMs > 0) {
+      // Never longer than that: while the client did not read, alarms were left out that count again once he does.
+      await ports.timer.sleep(Math.min(waitMs, terms.patience.keepAliveMs), over)
+      continue
+    }
+    if (alarm.kind === 'hold') outlet.commit()
+    else if (alarm.kind === 'keep_alive') outlet.keepAlive(encoder.encode(terms.voice.keepAlive))
+    else {
+      called.watch.cut(alarm.kind === 'stall' ? 'stalled' : 'first_token')
+      return
+    }
+  }
+}
+
+/** Where a stream's bytes go: held until the commit, then to the client. */
+class Outlet {
+  readonly #called: Called
+  readonly #ports: StreamPorts
+  readonly #onCommit: (answer: Answer) => void
+  #held: Uint8Array[] = []
+  #writer: WritableStreamDefaultWriter<Uint8Array> | null = null
+  #pending = 0
+  #lastEventAtMs: number
+  #lastOutAtMs: number
+  bytes = 0
+  sawToken = false
+  slowestGapMs = 0
+  ended: Promise<Ended> | null = null
+
+  constructor(called: Called, ports: StreamPorts, onCommit: (answer: Answer) => void) {
+    this.#called = called
+    this.#ports = ports
+    this.#onCommit = onCommit
+    this.#lastEventAtMs = called.sentAtMs
+    this.#lastOutAtMs = called.sentAtMs
+  }
+
+  get committed(): boolean {
+    return this.#writer !== null
+  }
+
+  moments(): Omit<Moments, 'stallMs'> {
+    return {
+      sentAtMs: this.#called.sentAtMs,
+      committed: this.committed,
+      sawToken: this.sawToken,
+      lastEventAtMs: this.#lastEventAtMs,
+      lastOutAtMs: this.#lastOutAtMs,
+      blocked: this.#pending > 0,
+    }
+  }
+
+  /** A whole event has come. Only gaps between tokens say something of the model's pace. */
+  heard(nowMs: number): void {
+    if (this.sawToken) this.slowestGapMs = Math.max(this.slowestGapMs, nowMs - this.#lastEventAtMs)
+    this.#lastEventAtMs = nowMs
+  }
+
+  token(): void {
+    this.sawToken = true
+  }
+
+  /** False when the client has gone. */
+  async put(bytes: Uint8Array): Promise<boolean> {
+    this.bytes += bytes.length
+    if (this.#writer) return this.#write(bytes)
+    this.#held.push(bytes)
+    if (this.bytes > limits.holdBytesMax) this.commit()
+    return true
+  }
+
+  async #write(bytes: Uint8Array): Promise<boolean> {
+    const beganAtMs = this.#ports.clock.nowMs()
+    this.#pending++
+    const went = await settled(this.#writer?.write(bytes) ?? Promise.resolve())
+    this.#pending--
+    const nowMs = this.#ports.clock.nowMs()
+    // While the client did not read, the engine was not heard: its silence begins only now.
+    if (nowMs > beganAtMs) this.#lastEventAtMs = nowMs
+    this.#lastOutAtMs = nowMs
+    return went
+  }
+
+  /** From here on nothing is retried. */
+  commit(): void {
+    if (this.#writer) return
+    const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>()
+    const writer = writable.getWriter()
+    this.#writer = writer
+    // A closed reading side is the client hanging up, however the runtime lets us know.
+    writer.closed.catch(() => this.#called.watch.cut('client_gone'))
+    const held = concat(this.#held, this.bytes)
+    this.#held = []
+    this.#lastOutAtMs = this.#ports.clock.nowMs()
+    if (held.length > 0) void this.#write(held)
+    this.#onCommit({
+      status: this.#called.status,
+      contentType: this.#called.contentType,
+      headers: droppedHeader(this.#called),
+      body: readable,
+      ttfbMs: this.#ports.clock.nowMs() - this.#called.sentAtMs,
+      ended: Promise.resolve().then(() => this.ended ?? Promise.reject(new Error('flow: committed before it ran'))),
+    })
+  }
+
+  /** Failing to write it is how the runtime tells that the client has gone. */
+  keepAlive(bytes: Uint8Array): void {
+    void this.#write(bytes).then((went) => {
+      if (!went) this.#called.watch.cut('client_gone')
+    })
+  }
+
+  async closeWith(bytes: Uint8Array): Promise<void> {
+    await settled(this.#writer?.write(bytes) ?? Promise.resolve())
+    await this.close()
+  }
+
+  async close(): Promise<void> {
+    await settled(this.#writer?.close() ?? Promise.resolve())
+  }
+
+  async abort(): Promise<void> {
+    await settled(this.#writer?.abort() ?? Promise.resolve())
+  }
+}

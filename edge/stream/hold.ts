@@ -1,0 +1,132 @@
+// An answer in one piece: held until it is whole (up to a bound), so that a cut before its end can still fail over and the lane can
+// check and repair it. What is larger is passed on as it comes, where the operation allows that.
+
+import { limits } from '../../shared/limits.ts'
+import { ok, type Result } from '../../shared/result.ts'
+import type { Answer, Called, CallFailure, Ended } from '../facts.ts'
+import { isRecord } from '../lane/json.ts'
+import { detailOf, fail, type Problem } from './failure.ts'
+import type { StreamPorts } from './stream.ts'
+
+export async function hold(called: Called, receivedAtMs: number, ports: StreamPorts): Promise<Result<Answer, CallFailure>> {
+  const chunks: Uint8Array[] = []
+  let bytes = 0
+  while (bytes <= limits.heldAnswerBytesMax) {
+    const read = await readChunk(called)
+    if ('failed' in read) return fail(called, called.watch.why() ?? read, receivedAtMs, ports)
+    if ('done' in read) return whole(called, concat(chunks, bytes), receivedAtMs, ports)
+    chunks.push(read.chunk)
+    bytes += read.chunk.length
+  }
+  if (!mayPassUnread(called))
+    return fail(
+      called,
+      { failed: `an answer of more than ${limits.heldAnswerBytesMax} bytes that has to be converted` },
+      receivedAtMs,
+      ports,
+    )
+  return ok(passOn(called, chunks, ports))
+}
+
+/** Embeddings in base64 have to be seen whole; half-converted numbers would be silent nonsense. */
+const mayPassUnread = ({ asking }: Called): boolean => !(isRecord(asking.json) && asking.json['encoding_format'] === 'base64')
+
+function whole(called: Called, body: Uint8Array, receivedAtMs: number, ports: StreamPorts): Result<Answer, CallFailure> {
+  const read = called.lane.whole(body, called.contentType, called.asking)
+  if (!read.ok) return fail(called, { fault: read.error }, receivedAtMs, ports)
+  called.watch.end()
+  const { usage, contentType, headers } = read.value
+  const ended: Ended = { how: 'complete', detail: null, bytes: read.value.body.length, usage, slowestGapMs: null }
+  return ok({
+    status: called.status,
+    contentType,
+    headers: { ...headers, ...droppedHeader(called) },
+    body: read.value.body,
+    ttfbMs: ports.clock.nowMs() - called.sentAtMs,
+    ended: Promise.resolve(ended),
+  })
+}
+
+export const droppedHeader = ({ dropped }: Called): Record<string, string> =>
+  dropped.length > 0 ? { 'isochrone-dropped': dropped.join(', ').slice(0, 2_000) } : {}
+
+/** Half a document cannot carry an error: when the engine breaks off, so does the connection, and no client takes it for the whole. */
+function passOn(called: Called, held: readonly Uint8Array[], ports: StreamPorts): Answer {
+  const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>()
+  const writer = writable.getWriter()
+  writer.closed.catch(() => called.watch.cut('client_gone'))
+  return {
+    status: called.status,
+    contentType: called.contentType,
+    headers: droppedHeader(called),
+    body: readable,
+    ttfbMs: ports.clock.nowMs() - called.sentAtMs,
+    ended: pump(called, held, writer),
+  }
+}
+
+async function pump(called: Called, held: readonly Uint8Array[], writer: WritableStreamDefaultWriter<Uint8Array>): Promise<Ended> {
+  let bytes = 0
+  const end = (how: Ended['how'], detail: string | null): Ended => ({ how, detail, bytes, usage: null, slowestGapMs: null })
+  const write = async (chunk: Uint8Array): Promise<boolean> => {
+    bytes += chunk.length
+    return settled(writer.write(chunk))
+  }
+  for (const chunk of held) {
+    if (!(await write(chunk))) return gone(called, end)
+  }
+  for (;;) {
+    const read = await readChunk(called)
+    if ('done' in read) {
+      called.watch.end()
+      await settled(writer.close())
+      return end('complete', null)
+    }
+    if ('failed' in read) {
+      const problem: Problem = called.watch.why() ?? read
+      called.watch.cut('client_gone')
+      await settled(writer.abort(new Error(detailOf(problem))))
+      return end(problem === 'client_gone' || problem === 'deadline' ? problem : 'upstream_failed', detailOf(problem))
+    }
+    if (!(await write(read.chunk))) return gone(called, end)
+  }
+}
+
+async function gone(called: Called, end: (how: Ended['how'], detail: string | null) => Ended): Promise<Ended> {
+  called.watch.cut('client_gone')
+  await settled(called.body.cancel())
+  return end('client_gone', null)
+}
+
+export type Read = { readonly chunk: Uint8Array } | { readonly done: true } | { readonly failed: string }
+
+export async function readChunk(called: Called): Promise<Read> {
+  try {
+    const read = await called.body.read()
+    return read.done ? { done: true } : { chunk: read.value }
+  } catch (cause) {
+    return { failed: `the answer broke off: ${cause instanceof Error ? cause.message : String(cause)}` }
+  }
+}
+
+/** Whether it went well. Writing to, or closing, what the other side closed already is no error of ours. */
+export async function settled(work: Promise<unknown>): Promise<boolean> {
+  try {
+    await work
+    return true
+  } catch {
+    return false
+  }
+}
+
+export function concat(chunks: readonly Uint8Array[], bytes: number): Uint8Array {
+  const [only] = chunks
+  if (chunks.length === 1 && only) return only
+  const all = new Uint8Array(bytes)
+  let at = 0
+  for (const chunk of chunks) {
+    all.set(chunk, at)
+    at += chunk.length
+  }
+  return all
+}
