@@ -12,7 +12,7 @@ export default defineConfig({
     silent: 'passed-only',
     reporters: report ? ['default', ['json', { outputFile: report }]] : ['default'],
     projects: [
-      { test: { name: 'unit', include: ['test/unit/**/*.test.ts'] } },
+      { test: { name: 'unit', include: ['test/unit/**/*.test.ts', 'test/contract/edge/**/*.test.ts'] } },
       { test: { name: 'engine', include: ['test/engine/**/*.test.ts'], testTimeout: 60_000, hookTimeout: 60_000 } },
       'test/worker/edge/vitest.config.ts',
       'test/worker/core/vitest.config.ts',

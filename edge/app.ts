@@ -8,15 +8,21 @@ import { mayServe } from '../shared/wire/snapshot.ts'
 import { bodyFor, originFor, portsFor, type EdgeEnv } from './deps.ts'
 import type { Asked, Dialect, Told, Trail, Voice, Walked } from './facts.ts'
 import type { EdgePorts } from './ports.ts'
-import { identify } from './admit/admit.ts'
 import { modelsFor } from './http/models.ts'
+import { countTokens, messages } from './http/messages.ts'
 import { chat, completions, embeddings } from './http/openai.ts'
-import { errorHeaders, openAiVoice, tell } from './http/refuse.ts'
+import { generate, generateStream, infer as inferTensors, metadata, modelReadyView, serverMetadata } from './http/predict.ts'
+import { errorHeaders, tell } from './http/refuse.ts'
+import { responses } from './http/responses.ts'
 import { trailHeaders } from './http/trail.ts'
-import { infer } from './infer.ts'
+import { voiceOf } from './http/voices.ts'
+import { infer, whoAsks } from './infer.ts'
 
 type EdgeHono = { Bindings: EdgeEnv; Variables: { requestId: RequestId; receivedAtMs: number } }
 type EdgeContext = Context<EdgeHono>
+
+/** Told by `GET /v2`. */
+const version = '0.1.0'
 
 export const app = new Hono<EdgeHono>()
 
@@ -36,19 +42,49 @@ const inference = (dialect: Dialect) => async (c: EdgeContext) => {
 app.post('/v1/chat/completions', inference(chat))
 app.post('/v1/completions', inference(completions))
 app.post('/v1/embeddings', inference(embeddings))
+app.post('/v1/responses', inference(responses))
+app.post('/v1/messages', inference(messages))
+app.post('/v1/messages/count_tokens', inference(countTokens))
+
+// The Open Inference Protocol's prose makes the version optional, its description makes it mandatory: both are served.
+for (const base of ['/v2/models/:model', '/v2/models/:model/versions/:version']) {
+  app.post(`${base}/infer`, inference(inferTensors))
+  app.post(`${base}/generate`, inference(generate))
+  app.post(`${base}/generate_stream`, inference(generateStream))
+  app.get(base, inference(metadata))
+  app.get(`${base}/ready`, modelReady)
+}
+app.get('/v2', (c) => c.json(serverMetadata(version), 200, headersOf(c)))
+
+/** Ready: some endpoint would be given a request for it. */
+async function modelReady(c: EdgeContext): Promise<Response> {
+  const asking = await whoAsksHere(c)
+  if (!asking.ok) return refuse(c, asking.error)
+  const { snapshot, caller } = asking.value
+  const model = c.req.param('model') ?? ''
+  const alias = snapshot.aliases.find((each) => each.model === model && each.environment === caller.environment)
+  if (!alias) return refuse(c, { reason: 'unknown_model', model, environment: caller.environment })
+  const named = c.req.param('version') ?? alias.stable
+  const ready = snapshot.endpoints.some((endpoint) => endpoint.version === named && endpoint.model === model && mayServe(endpoint))
+  return c.json(modelReadyView(model, ready), ready ? 200 : 503, headersOf(c))
+}
+
+const whoAsksHere = (c: EdgeContext) => whoAsks(authorizationOf(c), originFor(c.req.raw.cf, c.env), portsOf(c))
 
 app.get('/v1/models', async (c) => {
-  const listed = await listModels(c)
-  return 'refusal' in listed ? refuse(c, listed.refusal) : c.json({ object: 'list', data: listed.models }, 200, headersOf(c))
+  const asking = await whoAsksHere(c)
+  if (!asking.ok) return refuse(c, asking.error)
+  return c.json({ object: 'list', data: modelsFor(asking.value.snapshot, asking.value.caller) }, 200, headersOf(c))
 })
 
 // A model's name may contain slashes (`org/name`).
 app.get('/v1/models/:id{.+}', async (c) => {
-  const listed = await listModels(c)
-  if ('refusal' in listed) return refuse(c, listed.refusal)
+  const asking = await whoAsksHere(c)
+  if (!asking.ok) return refuse(c, asking.error)
+  const { caller, snapshot } = asking.value
   const id = c.req.param('id')
-  const model = listed.models.find((each) => each.id === id)
-  return model ? c.json(model, 200, headersOf(c)) : refuse(c, { reason: 'unknown_model', model: id, environment: listed.environment })
+  const model = modelsFor(snapshot, caller).find((each) => each.id === id)
+  return model ? c.json(model, 200, headersOf(c)) : refuse(c, { reason: 'unknown_model', model: id, environment: caller.environment })
 })
 
 // Live: this code runs. Ready: somebody could be served.
@@ -56,22 +92,24 @@ app.get('/v2/health/live', (c) => c.json({ live: true }, 200, headersOf(c)))
 app.get('/v2/health/ready', async (c) => {
   const ports = portsOf(c)
   const origin = originFor(c.req.raw.cf, c.env)
-  const serving = (await ports.snapshots.current(origin))?.endpoints.some(mayServe) ?? false
+  const known = await ports.snapshots.current(origin)
+  const snapshot = known && ((await ports.snapshots.newerThan(known, origin)) ?? known)
+  const serving = snapshot?.endpoints.some(mayServe) ?? false
   return c.json({ ready: serving }, serving ? 200 : 503, headersOf(c))
 })
 
-const allowed: Readonly<Record<string, string>> = {
-  '/v1/chat/completions': 'POST',
-  '/v1/completions': 'POST',
-  '/v1/embeddings': 'POST',
-  '/v1/models': 'GET',
-  '/v2/health/live': 'GET',
-  '/v2/health/ready': 'GET',
-}
+/** Which methods a path answers; for whoever comes with another one. */
+const allowed: readonly (readonly [RegExp, string])[] = [
+  [/^\/v1\/(chat\/completions|completions|embeddings|responses|messages|messages\/count_tokens)$/, 'POST'],
+  [/^\/v1\/models(\/.+)?$/, 'GET'],
+  [/^\/v2(\/health\/(live|ready))?$/, 'GET'],
+  [/^\/v2\/models\/[^/]+(\/versions\/[^/]+)?(\/ready)?$/, 'GET'],
+  [/^\/v2\/models\/[^/]+(\/versions\/[^/]+)?\/(infer|generate|generate_stream)$/, 'POST'],
+]
 
 app.notFound((c) => {
   const { path, method } = c.req
-  const methods = allowed[path]
+  const methods = allowed.find(([shape]) => shape.test(path))?.[1]
   return methods
     ? refuse(c, { reason: 'wrong_method', method, path, allowed: methods }, { allow: methods })
     : refuse(c, { reason: 'unknown_route', method, path: path.slice(0, 200) })
@@ -88,18 +126,8 @@ app.onError((cause, c) => {
     param: null,
     retryAfterMs: null,
   }
-  return errorResponse(bug, trailOf(c), openAiVoice)
+  return errorResponse(bug, trailOf(c), voiceOf(c.req.path))
 })
-
-async function listModels(c: EdgeContext) {
-  const ports = portsOf(c)
-  const origin = originFor(c.req.raw.cf, c.env)
-  const known = await ports.snapshots.current(origin)
-  if (!known) return { refusal: { reason: 'no_snapshot' } as const }
-  const snapshot = (await ports.snapshots.newerThan(known, origin)) ?? known
-  const caller = await identify(c.req.header('authorization') ?? null, snapshot, ports)
-  return caller.ok ? { models: modelsFor(snapshot, caller.value), environment: caller.value.environment } : { refusal: caller.error }
-}
 
 function askedOf(c: EdgeContext, dialect: Dialect): Asked {
   return {
@@ -107,7 +135,7 @@ function askedOf(c: EdgeContext, dialect: Dialect): Asked {
     receivedAtMs: c.get('receivedAtMs'),
     dialect,
     origin: originFor(c.req.raw.cf, c.env),
-    authorization: c.req.header('authorization') ?? null,
+    authorization: authorizationOf(c),
     deadline: c.req.header('isochrone-deadline') ?? null,
     timeoutMs: c.req.header('isochrone-timeout-ms') ?? null,
     session: c.req.header('isochrone-session') ?? null,
@@ -117,6 +145,12 @@ function askedOf(c: EdgeContext, dialect: Dialect): Asked {
     body: bodyFor(c.req.raw),
     gone: c.req.raw.signal,
   }
+}
+
+/** Anthropic's clients send the key in a header of their own. */
+function authorizationOf(c: EdgeContext): string | null {
+  const key = c.req.header('x-api-key')
+  return c.req.header('authorization') ?? (key === undefined ? null : `Bearer ${key}`)
 }
 
 const portsOf = (c: EdgeContext): EdgePorts => portsFor(c.env, c.executionCtx)
@@ -139,7 +173,7 @@ const trailOf = (c: EdgeContext): Trail => ({
 const headersOf = (c: EdgeContext): Record<string, string> => trailHeaders(trailOf(c))
 
 const refuse = (c: EdgeContext, refusal: InferenceRefusal, headers: Record<string, string> = {}): Response =>
-  errorResponse(tell(refusal), trailOf(c), openAiVoice, headers)
+  errorResponse(tell(refusal), trailOf(c), voiceOf(c.req.path), headers)
 
 function errorResponse(told: Told, trail: Trail, voice: Voice, headers: Record<string, string> = {}): Response {
   return new Response(voice.errorBody(told), {

@@ -137,6 +137,9 @@ export type CallFailure = {
   readonly retryable: boolean
 }
 
+/** A model's pace: the slowest gap between two events seen lately. It fades with every stream, so that one bad hour is forgotten. */
+export type Cadence = { readonly slowestMs: number }
+
 /** How a committed answer ended (stream). */
 export type Ended = {
   readonly how: 'complete' | 'client_gone' | 'deadline' | 'upstream_failed'
@@ -153,7 +156,7 @@ export type Attempt = {
   readonly region: RegionName
   readonly lease: LeaseId | null
   readonly outcome: OutcomeKind
-  readonly ttfbMs: number | null
+  readonly tookMs: number
   readonly detail: string | null
 }
 

@@ -4,12 +4,13 @@
 
 import { assert, err, ok, type Result } from '../shared/result.ts'
 import { limits } from '../shared/limits.ts'
-import type { EndpointId, ModelName } from '../shared/ids.ts'
+import type { EndpointId, ModelName, OriginName } from '../shared/ids.ts'
 import type { InferenceRefusal } from '../shared/refusal.ts'
+import type { Credential } from '../shared/wire/credential.ts'
 import type { Snapshot } from '../shared/wire/snapshot.ts'
 import type { Admitted, Answer, Asked, Attempt, CallFailure, Routed, Walked } from './facts.ts'
 import type { EdgePorts } from './ports.ts'
-import { admit } from './admit/admit.ts'
+import { admit, identify } from './admit/admit.ts'
 import { cache } from './cache/cache.ts'
 import { call } from './call/call.ts'
 import { mayRetry } from './call/retry.ts'
@@ -24,6 +25,19 @@ export async function infer(asked: Asked, ports: EdgePorts): Promise<Walked> {
   const walked = await look(asked, ports)
   ports.afterResponse(record(asked, walked, ports))
   return walked
+}
+
+/** Who asks, under the newest snapshot: for answers that need no engine, such as the list of models. */
+export async function whoAsks(
+  authorization: string | null,
+  origin: OriginName,
+  ports: EdgePorts,
+): Promise<Result<{ readonly caller: Credential; readonly snapshot: Snapshot }, InferenceRefusal>> {
+  const known = await ports.snapshots.current(origin)
+  if (!known) return err({ reason: 'no_snapshot' })
+  const snapshot = (await ports.snapshots.newerThan(known, origin)) ?? known
+  const caller = await identify(authorization, snapshot, ports)
+  return caller.ok ? ok({ caller: caller.value, snapshot }) : caller
 }
 
 /** Walks under the snapshot at hand; a refusal that a newer one might take back is walked once more under that. */
@@ -64,12 +78,13 @@ async function walk(asked: Asked, known: Snapshot, ports: EdgePorts): Promise<Wa
     }
     if (!routed.ok) return refused(asked, refusalAfter(lastRefusal, routed.error), ports, { admitted, failed })
 
+    const sentAtMs = ports.clock.nowMs()
     const answered = await tryOnce(asked, admitted, routed.value, snapshot, ports)
     if (answered.ok) return served(asked, { admitted, routed: routed.value, begun: answered.value, failed }, ports)
 
     const { refusal, outcome } = answered.error
     ports.afterResponse(giveBack(routed.value, outcome, ports))
-    failed.push(attemptOf(routed.value, answered.error))
+    failed.push(attemptOf(routed.value, answered.error, ports.clock.nowMs() - sentAtMs))
     lastRefusal = refusal
     if (!mayRetry(answered.error, failed.length, admitted.deadlineMs, ports.clock.nowMs()))
       return refused(asked, refusal, ports, { admitted, failed })
@@ -96,7 +111,8 @@ async function tryOnce(
   // Routing offers only endpoints that can do it; one that cannot is a bug of the table of lanes.
   assert(lane, `no lane for ${asked.dialect.operation} on ${routed.endpoint.id}`)
   const patience = patienceOf(under, admitted.wish.model)
-  const called = await call(asked, admitted, { lane, routed, firstTokenMs: patience.firstTokenMs }, ports)
+  const headers = { 'x-request-id': asked.requestId, ...(asked.session === null ? {} : { 'isochrone-session': asked.session }) }
+  const called = await call(asked, admitted, { lane, routed, headers, firstTokenMs: patience.firstTokenMs }, ports)
   if (!called.ok) return called
   const cadence = ports.cadences.of(admitted.version)
   const terms = { voice: asked.dialect.voice, patience, cadence, receivedAtMs: asked.receivedAtMs }
@@ -118,12 +134,12 @@ async function giveBack(routed: Routed, outcome: CallFailure['outcome'], ports: 
   if (routed.lease) await ports.ledgers.settle(routed.endpoint.cell, [{ leaseId: routed.lease, outcome, ttfbMs: null }])
 }
 
-const attemptOf = (routed: Routed, failure: CallFailure): Attempt => ({
+const attemptOf = (routed: Routed, failure: CallFailure, tookMs: number): Attempt => ({
   endpoint: routed.endpoint.id,
   region: routed.endpoint.region,
   lease: routed.lease,
   outcome: failure.outcome,
-  ttfbMs: null,
+  tookMs,
   detail: 'detail' in failure.refusal ? failure.refusal.detail : failure.refusal.reason,
 })
 
@@ -134,15 +150,22 @@ function refusalAfter(last: InferenceRefusal | null, routing: InferenceRefusal):
 
 /** Whether a newer snapshot may turn this "no" into a "yes". */
 function restsOnSnapshot(refusal: InferenceRefusal): boolean {
-  return ['unknown_model', 'model_not_allowed', 'disabled_key', 'expired_key', 'no_endpoint', 'no_healthy_endpoint'].includes(
-    refusal.reason,
-  )
+  return [
+    'unknown_model',
+    'model_not_allowed',
+    'disabled_key',
+    'expired_key',
+    'no_endpoint',
+    'no_healthy_endpoint',
+    'unsupported_operation',
+    'unknown_version',
+  ].includes(refusal.reason)
 }
 
 type Way = { readonly admitted: Admitted; readonly routed: Routed; readonly begun: Begun; readonly failed: readonly Attempt[] }
 
 function served(asked: Asked, { admitted, routed, begun, failed }: Way, ports: EdgePorts): Walked {
-  const overheadMs = ports.clock.nowMs() - asked.receivedAtMs - asked.body.waitedMs() - begun.upstreamMs
+  const overheadMs = ownMs(asked, failed, ports) - begun.upstreamMs
   return {
     answer: ok(begun.answer),
     trail: {
@@ -173,10 +196,14 @@ function refused(
       version: so.admitted?.version ?? null,
       region: last?.region ?? null,
       endpoint,
-      overheadMs: Math.max(0, ports.clock.nowMs() - asked.receivedAtMs - asked.body.waitedMs()),
+      overheadMs: Math.max(0, ownMs(asked, so.failed, ports)),
     },
     admitted: so.admitted,
     failed: so.failed,
     serving: null,
   }
 }
+
+/** Time since the arrival without the waits that were not ours: for the sender's body, and for engines that failed. */
+const ownMs = (asked: Asked, failed: readonly Attempt[], ports: EdgePorts): number =>
+  ports.clock.nowMs() - asked.receivedAtMs - asked.body.waitedMs() - failed.reduce((sum, { tookMs }) => sum + tookMs, 0)

@@ -5,7 +5,7 @@ import type { CellId, KeyId, OriginName, VersionId } from '../shared/ids.ts'
 import type { Clock, Timer } from '../shared/time.ts'
 import type { Random } from '../shared/random.ts'
 import type { Endpoint, Snapshot } from '../shared/wire/snapshot.ts'
-import type { Cadence } from './stream/cadence.ts'
+import type { Cadence } from './facts.ts'
 import type { Credential } from '../shared/wire/credential.ts'
 import type { Ask, AskAnswer, Settled } from '../shared/wire/ledger.ts'
 

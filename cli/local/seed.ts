@@ -25,7 +25,7 @@ export async function seed(
   for (const { region, engineUrl, servedName } of so.engines) {
     const { roundTripMs: _, ...place } = region
     await ensure(core, 'regions', region.name, place)
-    const live = { version, url: engineUrl, servedName, slots: settings.slots, state: 'enabled' }
+    const live = { version, url: engineUrl, servedName, slots: settings.slots }
     await ensure(
       core,
       'endpoints',

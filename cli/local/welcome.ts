@@ -1,5 +1,7 @@
 // The first answer, and what is printed once it was served.
 
+import { relative } from 'node:path'
+import { places } from './places.ts'
 import { Stop } from './stop.ts'
 
 export type FirstAnswer = {
@@ -90,5 +92,5 @@ Or with the openai package:
   })
   console.log(answer.choices[0].message.content)
 
-Scripts find all this in .isochrone/dev.json, logs are in .isochrone/logs. Ctrl-C ends everything.
+Scripts find all this in ${relative(process.cwd(), places.dev)}, logs are in ${relative(process.cwd(), places.logs)}. Ctrl-C ends everything.
 `

@@ -3,7 +3,8 @@
 import { limits } from '../../shared/limits.ts'
 import type { VersionId } from '../../shared/ids.ts'
 import type { Cadences } from '../ports.ts'
-import { observe, type Cadence } from '../stream/cadence.ts'
+import type { Cadence } from '../facts.ts'
+import { observe } from '../stream/cadence.ts'
 
 export type CadenceMemory = Map<VersionId, Cadence>
 

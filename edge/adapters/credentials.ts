@@ -1,5 +1,6 @@
 // Records of API keys: memory, core, and KV's slow copy when core is away. A record is never used when the snapshot names its key
-// or tenant as changed since it was read; without core a record that nobody changed is good for as long as the isolate lives.
+// or tenant as changed since it was read; without core a record that nobody changed is good for as long as the isolate lives,
+// and one that somebody did change is good for nothing.
 
 import { limits } from '../../shared/limits.ts'
 import { within, type Clock, type Timer } from '../../shared/time.ts'
@@ -44,8 +45,10 @@ export function credentials(memory: CredentialMemory, sources: CredentialSources
 
       const copy = await within(attempt(sources.kv.get(credentialKvKey(id), 'json')), limits.credentialWaitMsMax, 'failed' as const, timer)
       const record = copy === 'failed' ? null : readCredential(copy)
-      // Not remembered: the copy may be old, and core is asked again next time.
-      return record ? { found: record } : 'unreachable'
+      // The copy may be older than a change the snapshot tells of: then nobody can say what holds, and the answer is not "yes".
+      const isDoubtful = record !== null && snapshot.changed.some((change) => change.id === id || change.id === record.tenant)
+      // Not remembered: core is asked again next time.
+      return record && !isDoubtful ? { found: record } : 'unreachable'
     },
   }
 }

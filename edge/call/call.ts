@@ -13,7 +13,12 @@ import { watch } from './watch.ts'
 
 type Ports = Pick<EdgePorts, 'clock' | 'timer' | 'upstream'>
 
-export type Way = { readonly lane: Lane; readonly routed: Routed; readonly firstTokenMs: number }
+export type Way = {
+  readonly lane: Lane
+  readonly routed: Routed
+  readonly firstTokenMs: number
+  readonly headers: Readonly<Record<string, string>>
+}
 
 const hard = (refusal: InferenceRefusal): CallFailure => ({ refusal, outcome: 'hard_failure', retryable: true })
 
@@ -59,7 +64,8 @@ async function begin(way: Way, outgoing: Outgoing, asking: Asking, watching: Wat
     endpoint: way.routed.endpoint,
     method: outgoing.method,
     path: outgoing.path,
-    headers: outgoing.headers,
+    // The request id ties an engine's log to ours; sessions mean something to servers that keep them.
+    headers: { ...outgoing.headers, ...way.headers },
     body: outgoing.body,
     signal: watching.signal,
     stream: asking.stream,

@@ -25,7 +25,8 @@ export function failureOf(fault: EngineFault, retryAfter: number | null): CallFa
     return { refusal, outcome: 'soft_failure', retryable: true }
   }
   // A 401 of the engine says that *we* may not ask it; passed on, the caller would doubt his own key.
-  if (status >= 500 || status < 400 || status === 401 || status === 403) {
+  // A 404 or 405 says that the row describes the server wrongly: its path or its model is not there.
+  if (status >= 500 || status < 400 || [401, 403, 404, 405].includes(status)) {
     return { refusal: { reason: 'upstream_failed', status, detail: message }, outcome: 'hard_failure', retryable: true }
   }
   return { refusal: { reason: 'upstream_refused', status, message, code, param }, outcome: 'good', retryable: false }

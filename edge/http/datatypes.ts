@@ -4,7 +4,7 @@
 export type Datatype = {
   /** Bytes of one element in binary; null where elements bring their own length. */
   readonly bytes: number | null
-  /** Whether a JSON value is an element. Integers that a number cannot hold exactly come as bigint. */
+  /** Whether a JSON value is an element. */
   readonly accepts: (value: unknown) => boolean
   /** What an element must be, for the sentence that refuses another. */
   readonly expects: string
@@ -16,10 +16,7 @@ const integer = (bits: number, isSigned: boolean): Datatype => {
   const [lowNumber, aboveNumber] = [Number(low), Number(above)]
   return {
     bytes: bits / 8,
-    accepts: (value) =>
-      typeof value === 'bigint'
-        ? value >= low && value < above
-        : typeof value === 'number' && Number.isInteger(value) && value >= lowNumber && value < aboveNumber,
+    accepts: (value) => typeof value === 'number' && Number.isInteger(value) && value >= lowNumber && value < aboveNumber,
     expects: `an integer from ${low} to ${above - 1n}`,
   }
 }
@@ -27,7 +24,7 @@ const integer = (bits: number, isSigned: boolean): Datatype => {
 /** `below`: the first magnitude that rounds to infinity. */
 const float = (bits: number, below: number): Datatype => ({
   bytes: bits / 8,
-  accepts: (value) => (typeof value === 'number' || typeof value === 'bigint') && Math.abs(Number(value)) < below,
+  accepts: (value) => typeof value === 'number' && Math.abs(value) < below,
   expects: `a number that ${bits} bits can hold`,
 })
 
@@ -54,3 +51,21 @@ export type DatatypeName = keyof typeof byName
 
 export const datatypes: Readonly<Record<DatatypeName, Datatype>> = byName
 export const datatypeNames = Object.keys(byName) as readonly DatatypeName[]
+
+/** An integer of 19 or 20 digits, between what may stand beside a number. */
+const longInteger = /(?<=[[,:\s])-?\d{19,20}(?=[\],}\s])/g
+
+/**
+ * `json` with each such integer replaced by a round one that the same 64-bit types hold: near their bounds a number rounds away whether it
+ * fits. Null when there is none. For `accepts` alone; the same digits inside a string are replaced as well.
+ */
+export function withRoundIntegers(json: string): string | null {
+  let isChanged = false
+  const text = json.replace(longInteger, (digits) => {
+    isChanged = true
+    const value = BigInt(digits)
+    if (BigInt.asIntN(64, value) === value) return value < 0n ? '-1e18' : '1e18'
+    return BigInt.asUintN(64, value) === value ? '1e19' : '1e20'
+  })
+  return isChanged ? text : null
+}

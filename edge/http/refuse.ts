@@ -167,7 +167,7 @@ export function tell(refusal: InferenceRefusal): Told {
     case 'upstream_failed':
       return unavailable(
         'upstream_failed',
-        `The endpoints that were tried failed (status ${refusal.status}). Try again shortly.`,
+        `The endpoints that were tried failed (${refusal.status < 300 ? 'their answer was broken' : `status ${refusal.status}`}). Try again shortly.`,
         limits.retryAfterMsDefault,
         502,
       )
@@ -208,7 +208,7 @@ export const openAiVoice: Voice = {
 
 /** Headers that go with an error: when to come back, and whether it is worth it (honoured by the openai client). */
 export function errorHeaders(error: Told): Record<string, string> {
-  const headers: Record<string, string> = { 'content-type': 'application/json' }
+  const headers: Record<string, string> = { 'content-type': 'application/json', 'isochrone-error-code': error.code }
   if (error.retryAfterMs !== null) {
     headers['retry-after'] = String(Math.ceil(error.retryAfterMs / 1000))
     headers['retry-after-ms'] = String(error.retryAfterMs)

@@ -5,7 +5,7 @@ import * as v from 'valibot'
 import { err, ok, type Result } from '../../shared/result.ts'
 import type { InferenceRefusal } from '../../shared/refusal.ts'
 import { parseJson, readFields } from './body.ts'
-import { datatypeNames, datatypes, type DatatypeName } from './datatypes.ts'
+import { datatypeNames, datatypes, withRoundIntegers, type DatatypeName } from './datatypes.ts'
 import { objectOf } from './object-fields.ts'
 
 /** One input as it was announced and found to be. */
@@ -72,13 +72,14 @@ type Input = v.InferOutput<typeof inputFields>
 export function readTensors(body: Uint8Array, jsonLength: string | null): Result<readonly Tensor[], InferenceRefusal> {
   const length = jsonLength === null ? body.length : lengthOf(jsonLength, body)
   if (length === null) return err(badLength(`expected the length of the JSON in bytes, from 1 to the body's ${body.length}.`))
-  const json = parseExactly(body.subarray(0, length))
+  const head = body.subarray(0, length)
+  const json = parseJson(head)
   if (!json.ok) return json
   const fields = readFields(requestFields, json.value)
   if (!fields.ok) return fields
   const twice = repeatedName(fields.value.inputs)
   if (twice) return twice
-  return readInputs(fields.value.inputs, body.subarray(length), jsonLength !== null)
+  return readInputs(checkable(head, fields.value.inputs), body.subarray(length), jsonLength !== null)
 }
 
 function lengthOf(header: string, body: Uint8Array): number | null {
@@ -86,25 +87,15 @@ function lengthOf(header: string, body: Uint8Array): number | null {
   return length > 0 && length <= body.length ? length : null
 }
 
-/** Integers of 19 or 20 digits: whether those fit in 64 bits cannot be told from a number. */
-const longInteger = /[[,:\s]-?\d{19,20}[\],}\s]/
+type Data = readonly { readonly data?: unknown }[]
 
-/** As `parseJson`, with such integers as bigint. */
-function parseExactly(bytes: Uint8Array): Result<unknown, InferenceRefusal> {
-  const json = parseJson(bytes)
-  if (!json.ok) return json
-  const text = new TextDecoder().decode(bytes)
-  if (!longInteger.test(text)) return json
-  try {
-    return ok(JSON.parse(text, exact as (key: string, value: unknown) => unknown))
-  } catch {
-    // The engine's second way of parsing recurses, so what nests without end stops it. No tensor does.
-    return err({ reason: 'invalid_json', detail: 'it is nested too deeply.' })
-  }
+/** The inputs as they are to be checked: their data with the integers that a number cannot judge made round. */
+function checkable(json: Uint8Array, inputs: readonly Input[]): readonly Input[] {
+  const rounded = withRoundIntegers(new TextDecoder().decode(json))
+  if (rounded === null) return inputs
+  const { inputs: data } = JSON.parse(rounded) as { readonly inputs: Data }
+  return inputs.map((input, index) => Object.assign(input, { data: data[index]?.data }))
 }
-
-const exact = (_key: string, value: unknown, { source }: { readonly source?: string }): unknown =>
-  typeof value === 'number' && source !== undefined && /^-?\d{19,20}$/.test(source) ? BigInt(source) : value
 
 function repeatedName(inputs: readonly Input[]): Result<never, InferenceRefusal> | null {
   const seen = new Set<string>()

@@ -8,6 +8,8 @@ const none = 'none'
 export function trailHeaders(trail: Trail): Record<string, string> {
   return {
     'x-request-id': trail.requestId,
+    // Anthropic's clients look for it under this name.
+    'request-id': trail.requestId,
     'isochrone-model-version': trail.version ?? none,
     'isochrone-region': trail.region ?? none,
     'isochrone-endpoint': trail.endpoint ?? none,

@@ -23,7 +23,7 @@ export function pick(
   const can = (endpoint: Endpoint): boolean => operation === undefined || servedAs(endpoint.operations, operation) !== null
   const ofVersion = endpoints.filter((endpoint) => endpoint.version === ask.version && can(endpoint))
   if (ofVersion.length === 0) return { denied: 'no_endpoint' }
-  const serving = ofVersion.filter((endpoint) => mayServe(endpoint) && endpoint.weight > 0 && !ask.avoid.includes(endpoint.id))
+  const serving = ofVersion.filter((endpoint) => mayServe(endpoint) && !ask.avoid.includes(endpoint.id))
   if (serving.length === 0) return { denied: 'no_healthy_endpoint' }
   const withRoom = serving.filter((endpoint) => inFlightOf(endpoint.id) < endpoint.slots)
   if (withRoom.length === 0) return { denied: 'no_room' }

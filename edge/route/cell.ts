@@ -19,7 +19,6 @@ export const servingEndpoints = (snapshot: Snapshot, need: Need): readonly Endpo
   snapshot.endpoints.filter(
     (endpoint) =>
       endpoint.version === need.version &&
-      endpoint.weight > 0 &&
       mayServe(endpoint) &&
       servedAs(endpoint.operations, need.operation) !== null &&
       !need.avoid.includes(endpoint.id),

@@ -2,9 +2,7 @@
 // models, or lets fast ones hang. Pure.
 
 import { limits } from '../../shared/limits.ts'
-
-/** The slowest gap between two events seen lately, in milliseconds; it fades with every stream, so that one bad hour is forgotten. */
-export type Cadence = { readonly slowestMs: number }
+import type { Cadence } from '../facts.ts'
 
 /** Kept of the slowest gap from one stream to the next: half of it is gone after 34 streams. */
 const fade = 0.98

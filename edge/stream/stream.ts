@@ -2,9 +2,8 @@
 // after that nothing is retried, and a failure is told as one, never as an end.
 
 import { ok, type Result } from '../../shared/result.ts'
-import type { Answer, Called, CallFailure, Voice } from '../facts.ts'
+import type { Answer, Cadence, Called, CallFailure, Voice } from '../facts.ts'
 import type { EdgePorts } from '../ports.ts'
-import type { Cadence } from './cadence.ts'
 import { fail } from './failure.ts'
 import { flow } from './flow.ts'
 import { hold } from './hold.ts'

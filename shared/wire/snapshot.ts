@@ -107,7 +107,8 @@ export function readSnapshot(value: unknown): Snapshot | null {
 }
 
 /** Whether an endpoint may be given a new request. Unknown ones may: a new endpoint must not wait for two probes, and probing may itself be broken. */
-export const mayServe = (endpoint: Endpoint): boolean => endpoint.state === 'healthy' || endpoint.state === 'unknown'
+export const mayServe = (endpoint: Endpoint): boolean =>
+  endpoint.weight > 0 && (endpoint.state === 'healthy' || endpoint.state === 'unknown')
 
 /** The row of fractions of a model for an origin; rows of other origins stand in when the origin has none. */
 export function sharesOf(snapshot: Snapshot, model: ModelName, origin: OriginName): readonly Share[] {

@@ -46,6 +46,11 @@ describe('imports', () => {
     ['core/publish/a.ts', '../adapters/catalogue.ts'],
     ['core/loop.ts', './adapters/catalogue.ts'],
     ['core/api/a.ts', '../adapters/catalogue.ts'],
+    ['core/api/a.ts', '../loop.ts'],
+    ['edge/ledger/a.ts', '../../core/loop.ts'],
+    ['edge/http/a.ts', '../infer.ts'],
+    ['edge/lane/a.ts', '../call/call.ts'],
+    ['edge/app.ts', './admit/admit.ts'],
   ])('%s must not import %s', (file, target) => {
     expect(lint(file, use(target))).toContain('no-restricted-imports')
   })
@@ -57,6 +62,9 @@ describe('imports', () => {
     ['edge/infer.ts', './call/call.ts'],
     ['edge/deps.ts', './adapters/upstream.ts'],
     ['edge/ledger/a.ts', './pick.ts'],
+    ['edge/lane/a.ts', '../http/body.ts'],
+    ['edge/call/a.ts', '../lane/lane.ts'],
+    ['edge/app.ts', './infer.ts'],
     ['core/loop.ts', './probe/probe.ts'],
     ['core/deps.ts', './adapters/catalogue.ts'],
   ])('%s may import %s', (file, target) => {
@@ -76,6 +84,14 @@ describe('time, chance and the network are parameters', () => {
 
 it('`any` is no type here', () => {
   expect(lint('edge/a.ts', 'export const x = (y: any) => y\n')).toContain('no-explicit-any')
+})
+
+it('the present is a parameter too: no `new Date()` in a decision', () => {
+  const found = spawnSync('git', ['grep', '-nE', '--untracked', 'new Date\\(\\)', '--', 'edge', 'core', 'shared'], {
+    cwd: root,
+    encoding: 'utf8',
+  })
+  expect(found.stdout.split('\n').filter((line) => line && !/\/adapters\//.test(line))).toEqual([])
 })
 
 it('no file is a catch-all', () => {

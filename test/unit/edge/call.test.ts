@@ -19,7 +19,9 @@ describe('failureOf', () => {
     [401, null, 'hard_failure', true, 'upstream_failed'],
     [403, null, 'hard_failure', true, 'upstream_failed'],
     [400, null, 'good', false, 'upstream_refused'],
-    [404, null, 'good', false, 'upstream_refused'],
+    // The server does not know the model or the path that the endpoint's row names: nothing the caller can mend.
+    [404, null, 'hard_failure', true, 'upstream_failed'],
+    [405, null, 'hard_failure', true, 'upstream_failed'],
     [422, null, 'good', false, 'upstream_refused'],
   ])('status %i (retry-after %j): %s, retryable %j, told as %s', (status, retryAfter, outcome, retryable, reason) => {
     expect(failureOf({ status, message: 'm', code: null, param: null }, retryAfter)).toMatchObject({

@@ -184,6 +184,7 @@ it('every response carries the trail, also when nothing was decided', () => {
   const requestId = 'req_1' as RequestId
   expect(trailHeaders({ requestId, version: null, region: null, endpoint: null, overheadMs: 0 })).toEqual({
     'x-request-id': 'req_1',
+    'request-id': 'req_1',
     'isochrone-model-version': 'none',
     'isochrone-region': 'none',
     'isochrone-endpoint': 'none',
