@@ -1,6 +1,8 @@
 // The one file that reads the environment: it names core's bindings and puts an adapter behind each port.
 
+import { allowsPrivate } from '../shared/address.ts'
 import { sha256Hex } from '../shared/hash.ts'
+import { seal, sealKeyOf } from '../shared/sealed.ts'
 import { freshId, systemClock, systemRandom, systemTimer } from '../shared/system.ts'
 import type { LedgerCalls } from '../shared/wire/ledger.ts'
 import { catalogueReader } from './adapters/catalogue.ts'
@@ -21,6 +23,10 @@ export type CoreEnv = {
   readonly LEDGER?: DurableObjectNamespace<LedgerCalls & Rpc.DurableObjectBranded>
   /** Secret. Without it the admin API lets nobody in. */
   readonly OPERATOR_TOKEN?: string
+  /** Secret, the same as the edge's. Without it no endpoint can be given a credential. */
+  readonly CREDENTIAL_KEY?: string
+  /** 'true' lets endpoints stand at addresses that are not public; unset in deployments. */
+  readonly ALLOW_PRIVATE_ENDPOINTS?: string
 }
 
 export async function adminPorts(env: CoreEnv): Promise<AdminPorts> {
@@ -28,11 +34,19 @@ export async function adminPorts(env: CoreEnv): Promise<AdminPorts> {
     clock: systemClock,
     timer: systemTimer,
     freshId,
+    seal: await sealer(env),
+    allowPrivateEndpoints: allowsPrivate(env.ALLOW_PRIVATE_ENDPOINTS),
     rows: rowStore(env.DB),
     controller: controllerPort(env),
     operatorTokenSha256: env.OPERATOR_TOKEN ? await sha256Hex(env.OPERATOR_TOKEN) : null,
     log: (line) => console.error(JSON.stringify(line)),
   }
+}
+
+/** null while there is no secret, or one that can be guessed. */
+async function sealer(env: CoreEnv): Promise<AdminPorts['seal']> {
+  const key = await sealKeyOf(env.CREDENTIAL_KEY ?? '')
+  return key.ok ? (text, endpoint) => seal(text, endpoint, key.value) : null
 }
 
 export const loopPorts = (env: CoreEnv, storage: DurableObjectStorage): LoopPorts => ({
@@ -41,7 +55,7 @@ export const loopPorts = (env: CoreEnv, storage: DurableObjectStorage): LoopPort
   random: systemRandom,
   catalogue: catalogueReader(env.DB),
   credentials: credentials(env.DB),
-  prober: prober(),
+  prober: prober(allowsPrivate(env.ALLOW_PRIVATE_ENDPOINTS)),
   ledgers: env.LEDGER ? ledgers(env.LEDGER) : null,
   copies: kvCopies(env.STATE),
   memory: memory(storage),

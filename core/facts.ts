@@ -2,8 +2,8 @@
 
 import type { CellId, EndpointId, Environment, KeyId, ModelName, RegionName, TenantId, VersionId } from '../shared/ids.ts'
 import type { LocationHint } from '../shared/geo.ts'
-import type { EndpointKind } from '../shared/operations.ts'
-import type { Alias, EndpointState, Region, Snapshot } from '../shared/wire/snapshot.ts'
+import type { EndpointKind, Operation } from '../shared/operations.ts'
+import type { Alias, EndpointState, Model, Region, Snapshot } from '../shared/wire/snapshot.ts'
 import type { OutcomeKind } from '../shared/wire/ledger.ts'
 
 // ---- The catalogue's rows ----
@@ -19,6 +19,8 @@ export const auditActions = ['create', 'update', 'delete'] as const
 export type AuditAction = (typeof auditActions)[number]
 
 export type Flags = Readonly<Record<string, string | number | boolean>>
+/** What the edge's adapter of an endpoint's kind must know beside the url. */
+export type Options = Readonly<Record<string, string>>
 
 /** What an operator writes of each kind of row, by kind. */
 export type Fields = {
@@ -29,7 +31,14 @@ export type Fields = {
     readonly jurisdiction: string | null
     readonly locationHint: LocationHint | null
   }
-  readonly model: { readonly name: ModelName; readonly description: string }
+  readonly model: {
+    readonly name: ModelName
+    readonly description: string
+    /** Patience for the first token; null: limits.firstTokenMsDefault. */
+    readonly firstTokenMsMax: number | null
+    /** How long a stream is held back for its first token; null: limits.holdMsDefault. */
+    readonly holdMsMax: number | null
+  }
   readonly version: {
     readonly id: VersionId
     readonly model: ModelName
@@ -48,6 +57,11 @@ export type Fields = {
     readonly slots: number
     readonly weight: number
     readonly state: AdminState
+    /** null: what its kind does. */
+    readonly operations: readonly Operation[] | null
+    readonly options: Options
+    /** Whether it has a credential; the credential itself is no part of a row. */
+    readonly hasCredential: boolean
   }
   readonly alias: {
     readonly environment: Environment
@@ -71,11 +85,17 @@ export type Fields = {
 
 type Kept = { readonly generation: number; readonly createdAtMs: number; readonly updatedAtMs: number }
 
-/** A row as it is kept and shown. A key's row has neither secret nor hash, so nothing that handles rows can leak one. */
+/** A row as it is kept and shown. A key's row has neither secret nor hash, an endpoint's no credential, so nothing that handles rows can leak one. */
 export type Row<K extends Kind> = Fields[K] & Kept
 
-/** What a create writes: for a key also the hash of its secret, which is never read back as part of a row. */
-export type Draft<K extends Kind> = Fields[K] & (K extends 'key' ? { readonly secretSha256: string } : unknown)
+/** What is written beside the fields and never read back as part of a row: the hash of a key's secret, an endpoint's sealed credential. */
+type Hidden = { readonly key: { readonly secretSha256: string }; readonly endpoint: { readonly credential: string | null } }
+type HiddenOf<K extends Kind> = K extends keyof Hidden ? Hidden[K] : unknown
+
+/** What a create writes. */
+export type Draft<K extends Kind> = Fields[K] & HiddenOf<K>
+/** What an update writes: the fields that change. */
+export type Amendment<K extends Kind> = Partial<Fields[K]> & Partial<HiddenOf<K>>
 
 /** The parts of a primary key: two for an alias (environment, model), one for all others. */
 export type RowKey = readonly string[]
@@ -97,8 +117,8 @@ export type Stamp = { readonly atMs: number; readonly actor: string; readonly re
 
 // ---- What the control loop reads ----
 
-/** An endpoint's row with the model of its version. */
-export type CatalogueEndpoint = Fields['endpoint'] & { readonly model: ModelName }
+/** An endpoint's row with the model of its version, and its credential as it is sealed: the loop only hands it on. */
+export type CatalogueEndpoint = Omit<Fields['endpoint'], 'hasCredential'> & Hidden['endpoint'] & { readonly model: ModelName }
 
 /** The catalogue at one instant, each list in order of its key. */
 export type Catalogue = {
@@ -107,6 +127,7 @@ export type Catalogue = {
   readonly regions: readonly Region[]
   readonly endpoints: readonly CatalogueEndpoint[]
   readonly aliases: readonly Alias[]
+  readonly models: readonly Model[]
   /** Ids of keys and tenants written after the number asked for, each once. */
   readonly written: readonly string[]
 }
@@ -137,6 +158,8 @@ export type Probe = { readonly atMs: number; readonly ok: boolean; readonly deta
 /** What is known of one endpoint by probing. It is about the address: with another url it starts anew. */
 export type ProbeRecord = {
   readonly url: string
+  /** Where its health is asked for. */
+  readonly address: string
   liveness: Liveness
   last: Probe | null
   nextAtMs: number

@@ -4,17 +4,17 @@ import type { Result } from '../shared/result.ts'
 import type { AdminRefusal } from '../shared/refusal.ts'
 import type { Random } from '../shared/random.ts'
 import type { Clock, Timer } from '../shared/time.ts'
-import type { KeyId, TenantId } from '../shared/ids.ts'
+import type { EndpointId, KeyId, TenantId } from '../shared/ids.ts'
 import type { Credential } from '../shared/wire/credential.ts'
 import type { Exchange, ExchangeAnswer } from '../shared/wire/ledger.ts'
 import type { Snapshot } from '../shared/wire/snapshot.ts'
 import type {
+  Amendment,
   AuditRow,
   Catalogue,
   Copied,
   CredentialWrite,
   Draft,
-  Fields,
   KeptLiveness,
   Kind,
   Published,
@@ -35,7 +35,7 @@ export type RowStore = {
   /** Refusals: already_exists, missing_reference. */
   create<K extends Kind>(kind: K, draft: Draft<K>, stamp: Stamp): Promise<Result<Row<K>, AdminRefusal>>
   /** Applies only while the row is still the one in `before`. Refusals: not_found, generation_mismatch, missing_reference. */
-  update<K extends Kind>(kind: K, before: Row<K>, change: Partial<Fields[K]>, stamp: Stamp): Promise<Result<Row<K>, AdminRefusal>>
+  update<K extends Kind>(kind: K, before: Row<K>, change: Amendment<K>, stamp: Stamp): Promise<Result<Row<K>, AdminRefusal>>
   /** As update. Refusals: not_found, generation_mismatch, in_use. */
   remove<K extends Kind>(kind: K, before: Row<K>, stamp: Stamp): Promise<Result<null, AdminRefusal>>
   /** Newest first, below `beforeSeq` (null: from the newest). */
@@ -64,7 +64,8 @@ export type Ledgers = { exchange(target: Target, exchange: Exchange): Promise<Ex
 
 /** Asks an endpoint whether it lives. Never rejects; `detail` says what came back, in at most 200 characters. */
 export type Prober = {
-  check(url: string, signal: AbortSignal): Promise<{ readonly ok: boolean; readonly detail: string }>
+  /** GET `address`; whatever is 2xx is life. */
+  check(address: string, signal: AbortSignal): Promise<{ readonly ok: boolean; readonly detail: string }>
 }
 
 /** The slow copies in KV. */
@@ -114,6 +115,10 @@ export type AdminPorts = {
   readonly clock: Clock
   readonly timer: Timer
   readonly freshId: (bytes?: number) => string
+  /** Seals a text for one endpoint (shared/sealed.ts); null while the deployment has no secret to seal with. */
+  readonly seal: ((text: string, endpoint: EndpointId) => Promise<string>) | null
+  /** Whether operators may name addresses that are not public. */
+  readonly allowPrivateEndpoints: boolean
   readonly rows: RowStore
   readonly controller: ControllerCalls
   /** SHA-256 of the operator's token; null while none is set, and then nobody may enter. */

@@ -1,5 +1,6 @@
 // Joins ports and adapters. The only file of the edge that reads env.
 
+import { allowsPrivate } from '../shared/address.ts'
 import { systemClock, systemRandom, systemTimer } from '../shared/system.ts'
 import { originOf } from '../shared/geo.ts'
 import type { OriginName } from '../shared/ids.ts'
@@ -10,7 +11,7 @@ import { credentials, type CredentialMemory } from './adapters/credentials.ts'
 import { ledgers } from './adapters/ledgers.ts'
 import { requestBody } from './adapters/request-body.ts'
 import { emptySnapshotMemory, snapshots } from './adapters/snapshots.ts'
-import { upstream } from './adapters/upstream.ts'
+import { emptyOpenedMemory, upstreams } from './adapters/upstreams.ts'
 import type { Body } from './facts.ts'
 import type { EdgePorts, RequestLine } from './ports.ts'
 import type { Ledger } from './ledger/ledger.ts'
@@ -20,11 +21,16 @@ export type EdgeEnv = {
   readonly STATE: KVNamespace
   readonly CORE: CoreCalls
   readonly DEFAULT_ORIGIN: string
+  /** Secret, the same as core's: opens the credentials of endpoints. */
+  readonly CREDENTIAL_KEY?: string
+  /** 'true' lets endpoints stand at addresses that are not public; unset in deployments. */
+  readonly ALLOW_PRIVATE_ENDPOINTS?: string
 }
 
 /** What an isolate remembers between requests: plain data, each part with a bound. */
 const snapshotMemory = emptySnapshotMemory()
 const credentialMemory: CredentialMemory = new Map()
+const openedMemory = emptyOpenedMemory()
 const cadenceMemory: CadenceMemory = new Map()
 
 /** The ports of one request. */
@@ -40,7 +46,11 @@ export function portsFor(env: EdgeEnv, context: Pick<ExecutionContext, 'waitUnti
     snapshots: snapshots(snapshotMemory, { home: ledger, kv: env.STATE, clock, timer }),
     credentials: credentials(credentialMemory, { core: env.CORE, kv: env.STATE, clock, timer }),
     ledgers: ledgers({ ledger, timer, afterResponse }),
-    upstream,
+    upstream: upstreams({
+      memory: openedMemory,
+      credentialKey: env.CREDENTIAL_KEY,
+      allowPrivate: allowsPrivate(env.ALLOW_PRIVATE_ENDPOINTS),
+    }),
     cadences: cadences(cadenceMemory),
     log: (line: RequestLine) => console.log(JSON.stringify(line)),
     afterResponse,

@@ -39,10 +39,13 @@ export type UpstreamRequest = {
   /** Whom to call: address, kind and sealed credential. */
   readonly endpoint: Endpoint
   readonly method: 'GET' | 'POST'
-  /** Appended to the endpoint's url by protocols that have paths. */
+  /** Begins with a slash; appended to the endpoint's url by protocols that have paths. */
   readonly path: string
+  /** All that is sent beside the credential; a credential among them is not sent. */
   readonly headers: Readonly<Record<string, string>>
+  /** Not sent with GET. */
   readonly body: Uint8Array
+  /** The only bound on time: it ends the wait for the answer, and the answer's body. */
   readonly signal: AbortSignal
   /** Whether events are expected; some protocols have another call for that. */
   readonly stream: boolean
@@ -52,12 +55,28 @@ export type UpstreamAnswer = {
   readonly status: number
   readonly contentType: string
   readonly retryAfter: string | null
+  /** What the server told beside the body, under our own names: `isochrone-session` when it opened a session. */
+  readonly headers?: Readonly<Record<string, string>>
+  /** Fails when the connection breaks, when the signal aborts, or with BrokenStream where the server says that its stream failed. */
   readonly body: ReadableStream<Uint8Array> | null
 }
 
-/** The outside world of model servers. A failure to connect is a value; its detail never contains credentials. */
+/** No answer: not reached, a redirect, a private address, a credential that cannot be opened. The detail never contains credentials. */
+export type UpstreamFailure = { readonly detail: string }
+
+/** The outside world of model servers. Never rejects. */
 export type Upstream = {
-  readonly send: (request: UpstreamRequest) => Promise<Result<UpstreamAnswer, { readonly detail: string }>>
+  readonly send: (request: UpstreamRequest) => Promise<Result<UpstreamAnswer, UpstreamFailure>>
+}
+
+/** Why a body failed, where its adapter knows: the model, the service in front of it, or a connection that was cut. */
+export class BrokenStream extends Error {
+  override readonly name = 'BrokenStream'
+  readonly code: 'model_stream_error' | 'service_stream_failure' | 'cut'
+  constructor(code: BrokenStream['code'], message: string, options?: { readonly cause: unknown }) {
+    super(message, options)
+    this.code = code
+  }
 }
 
 /** One structured line per request. */

@@ -8,7 +8,8 @@ import { err, ok, type Result } from './result.ts'
 /** Shorter secrets can be guessed; `openssl rand -base64 32` gives 44 characters. */
 export const sealSecretCharsMin = 32
 
-export type SealKey = CryptoKey & { readonly purpose: 'endpoint credentials' }
+/** Web Crypto's key, whose name differs between the types of Workers and Node. */
+export type SealKey = Awaited<ReturnType<typeof crypto.subtle.deriveKey>> & { readonly purpose: 'endpoint credentials' }
 
 /** `malformed`: no sealed text at all; `unknown_format`: of a later version; `not_authentic`: changed, of another endpoint, or under another secret. */
 export type OpenFailure = 'malformed' | 'unknown_format' | 'not_authentic'

@@ -1,14 +1,23 @@
 // The deployment, step by step: what is missing is named first, then database, migrations, core, edge.
 // Every step can be repeated: a deployment that broke off is simply run again.
 
+import { sealSecretCharsMin } from '../../shared/sealed.ts'
 import { Stop } from '../local/stop.ts'
 import { withIds, withoutLedger, type Ids } from './config.ts'
 import type { Wrangler } from './wrangler.ts'
 
 export const names = { core: 'isochrone-core', edge: 'isochrone-edge', database: 'isochrone', namespace: 'isochrone-state' } as const
 
-/** Shorter ones can be guessed. */
-const operatorTokenCharsMin = 24
+type Worker = 'core' | 'edge'
+
+/** A secret of the deployment: which Workers hold it, how short it may be (shorter ones can be guessed), and what it is for. */
+type Secret = { readonly name: string; readonly holders: readonly Worker[]; readonly charsMin: number; readonly purpose: string }
+
+const secrets: readonly Secret[] = [
+  { name: 'OPERATOR_TOKEN', holders: ['core'], charsMin: 24, purpose: 'guards the admin API' },
+  // Both need the same one: core seals with it, the edge opens.
+  { name: 'CREDENTIAL_KEY', holders: ['core', 'edge'], charsMin: sealSecretCharsMin, purpose: 'seals the credentials of endpoints' },
+]
 
 export type Surroundings = {
   readonly wrangler: Wrangler
@@ -22,7 +31,7 @@ export type Surroundings = {
 
 /** Deploys both Workers. Throws Stop naming all that is missing, or the step that failed. */
 export async function deploy(at: Surroundings): Promise<void> {
-  const secrets = await requireSecrets(at)
+  const uploads = await requireSecrets(at)
   const ids = await ensureResources(at)
   const core = withIds(at.toml.core, `${at.toml.root}/core`, ids)
   const corePath = at.write('core.toml', core)
@@ -31,9 +40,13 @@ export async function deploy(at: Surroundings): Promise<void> {
   await run(at, 'migrations', ['d1', 'migrations', 'apply', names.database, '--remote', '--config', corePath])
   const isFirst = !(await exists(at, names.edge))
   if (isFirst)
-    await run(at, 'core, without the edge that is not there yet', deployArgs(at.write('core-first.toml', withoutLedger(core)), secrets))
-  else await run(at, 'core', deployArgs(corePath, secrets))
-  await run(at, 'edge', deployArgs(edgePath, null))
+    await run(
+      at,
+      'core, without the edge that is not there yet',
+      deployArgs(at.write('core-first.toml', withoutLedger(core)), uploads.core),
+    )
+  else await run(at, 'core', deployArgs(corePath, uploads.core))
+  await run(at, 'edge', deployArgs(edgePath, uploads.edge))
   if (isFirst) await run(at, 'core, with the edge', deployArgs(corePath, null))
   at.say('Deployed. The admin API is at the address of isochrone-core, the public API at that of isochrone-edge.')
 }
@@ -50,7 +63,7 @@ export async function dryRun(at: Surroundings): Promise<void> {
   }
   at.say('A real deployment would now bring the database up to date, then deploy core, then edge.')
   at.say(
-    `It needs CLOUDFLARE_API_TOKEN (or wrangler login), and OPERATOR_TOKEN (${operatorTokenCharsMin} characters or more) the first time.`,
+    `It needs CLOUDFLARE_API_TOKEN (or wrangler login), and the first time ${secrets.map(({ name, charsMin }) => `${name} (${charsMin} characters or more)`).join(' and ')}.`,
   )
 }
 
@@ -63,18 +76,36 @@ async function run(at: Surroundings, what: string, args: readonly string[]): Pro
   if (said.code !== 0) throw new Stop(`the step "${what}" failed; what was done before it stays. Mend the cause and run it again.`)
 }
 
-/** Path of the secrets to upload with core; null when core has them already. Throws Stop with every name that is missing. */
-async function requireSecrets(at: Surroundings): Promise<string | null> {
+/** Paths of the secrets to upload with each Worker; null where there is nothing to upload. Throws Stop with every name that is missing. */
+async function requireSecrets(at: Surroundings): Promise<Readonly<Record<Worker, string | null>>> {
   const missing: string[] = []
   const known = await isLoggedIn(at)
   if (!known) missing.push('CLOUDFLARE_API_TOKEN (or log in: npx wrangler login)')
-  const token = at.env['OPERATOR_TOKEN'] ?? ''
-  if (token !== '' && token.length < operatorTokenCharsMin)
-    missing.push(`OPERATOR_TOKEN of at least ${operatorTokenCharsMin} characters (this one is shorter)`)
-  if (token === '' && !(known && (await hasOperatorToken(at))))
-    missing.push('OPERATOR_TOKEN (the secret that guards the admin API; for instance: openssl rand -base64 32)')
+  for (const secret of secrets) {
+    const fault = await faultOf(at, secret, known)
+    if (fault) missing.push(fault)
+  }
   if (missing.length > 0) throw new Stop(`missing:\n  - ${missing.join('\n  - ')}`)
-  return token === '' ? null : at.write('secrets.json', JSON.stringify({ OPERATOR_TOKEN: token }))
+  return { core: writeSecrets(at, 'core'), edge: writeSecrets(at, 'edge') }
+}
+
+/** What is wrong with a secret; null when it was given, or when all its holders have it. */
+async function faultOf(at: Surroundings, { name, holders, charsMin, purpose }: Secret, known: boolean): Promise<string | null> {
+  const given = at.env[name] ?? ''
+  if (given !== '') return given.length < charsMin ? `${name} of at least ${charsMin} characters (this one is shorter)` : null
+  const lacking: Worker[] = []
+  for (const holder of holders) if (!(known && (await hasSecret(at, holder, name)))) lacking.push(holder)
+  if (lacking.length === 0) return null
+  // One that has it cannot be asked for it: the same value must be given again, or a new one to all.
+  const some = lacking.length < holders.length ? `; ${lacking.map((worker) => names[worker]).join(', ')} does not have it yet` : ''
+  return `${name} (the secret that ${purpose}; for instance: openssl rand -base64 32${some})`
+}
+
+/** The secrets given that a Worker holds. A deployment adds to those it has: what is not given stays. */
+function writeSecrets(at: Surroundings, worker: Worker): string | null {
+  const given = secrets.filter(({ name, holders }) => holders.includes(worker) && (at.env[name] ?? '') !== '')
+  if (given.length === 0) return null
+  return at.write(`${worker}-secrets.json`, JSON.stringify(Object.fromEntries(given.map(({ name }) => [name, at.env[name]]))))
 }
 
 async function isLoggedIn(at: Surroundings): Promise<boolean> {
@@ -83,9 +114,9 @@ async function isLoggedIn(at: Surroundings): Promise<boolean> {
   return said.code === 0 && !/not authenticated/i.test(said.stdout + said.stderr)
 }
 
-async function hasOperatorToken(at: Surroundings): Promise<boolean> {
-  const said = await at.wrangler(['secret', 'list', '--name', names.core, '--format', 'json'])
-  return said.code === 0 && rowsOf(said.stdout).some((row) => row['name'] === 'OPERATOR_TOKEN')
+async function hasSecret(at: Surroundings, worker: Worker, name: string): Promise<boolean> {
+  const said = await at.wrangler(['secret', 'list', '--name', names[worker], '--format', 'json'])
+  return said.code === 0 && rowsOf(said.stdout).some((row) => row['name'] === name)
 }
 
 async function exists(at: Surroundings, worker: string): Promise<boolean> {

@@ -60,8 +60,7 @@ function fail(wire: Wire, refusal: Refusal): Outcome {
     wire.refuse(refusal)
     return 'refused'
   }
-  wire.event(refusal.body as object)
-  wire.breakEvents()
+  wire.failEvents(refusal)
   return 'refused'
 }
 

@@ -1,5 +1,7 @@
 // cli/engine/catalogue.ts — models and slots as OpenAI, llama.cpp and the Open Inference Protocol describe them. Pure.
 import type { Model } from './model.ts'
+import { modelVersion } from './models.ts'
+import { embeddingOutput, textInput } from './tensors.ts'
 
 /** An entry of GET /v1/models, with llama.cpp's `meta`. */
 export function modelBlock(model: Model): object {
@@ -39,3 +41,19 @@ export function props(model: Model, temperature: number): object {
     eos_token: model.template.eosText,
   }
 }
+
+/** GET /v2. */
+export const serverBlock = (): object => ({
+  name: 'isochrone-engine',
+  version: '1',
+  extensions: ['binary_tensor_data', 'generate', 'model_repository'],
+})
+
+/** GET /v2/models/{name}: the tensors of `infer`. A dimension of -1 may have any length. */
+export const modelMetadata = (model: Model): object => ({
+  name: model.name,
+  versions: [modelVersion],
+  platform: 'llamacpp_gguf',
+  inputs: [{ name: textInput, datatype: 'BYTES', shape: [-1] }],
+  outputs: [{ name: embeddingOutput, datatype: 'FP32', shape: [-1, model.embeddingSize] }],
+})

@@ -4,7 +4,7 @@ import { firstProblem } from './problem.ts'
 import { invalid, no, ok, unsupported, type Result } from './refuse.ts'
 import { askedFields, askedOf, flag, topLogprobsMax, whole, type Asked } from './sampling.ts'
 import type { Message } from './template.ts'
-import { usageBlock, type Alternative, type Head, type Said, type Voice } from './voice.ts'
+import { openAiEndMark, usageBlock, type Alternative, type Head, type Said, type Voice } from './voice.ts'
 
 export type ChatAsked = Asked & { readonly messages: readonly Message[] }
 
@@ -69,6 +69,7 @@ export function chatVoice(head: Head): Voice {
     ...more,
   })
   return {
+    endMark: openAiEndMark,
     opening: (index) => chunk([{ index, delta: { role: 'assistant', content: '' }, logprobs: null, finish_reason: null }]),
     words: (index, { text: content, said }) =>
       chunk([{ index, delta: { content }, logprobs: said === null ? null : logprobsBlock(said), finish_reason: null }]),

@@ -3,7 +3,7 @@ import * as v from 'valibot'
 import { firstProblem } from './problem.ts'
 import { invalid, no, ok, unsupported, type Result } from './refuse.ts'
 import { askedFields, askedOf, flag, topLogprobsMax, whole, type Asked } from './sampling.ts'
-import { usageBlock, type Head, type Said, type Voice } from './voice.ts'
+import { openAiEndMark, usageBlock, type Head, type Said, type Voice } from './voice.ts'
 
 /** Text, or the tokens themselves. */
 export type Prompt = string | readonly number[]
@@ -75,6 +75,7 @@ export function completionsVoice(head: Head): Voice {
     ...more,
   })
   return {
+    endMark: openAiEndMark,
     opening: () => null,
     words: (index, { text, said }) => block([{ index, text, logprobs: said === null ? null : logprobsBlock(said), finish_reason: null }]),
     closing: (index, finishReason) => block([{ index, text: '', logprobs: null, finish_reason: finishReason }]),

@@ -1,21 +1,38 @@
-// cli/engine/embed.ts — the way of an embeddings request behind its body: model, inputs, slot, vectors.
+// cli/engine/embed.ts — the way of an embeddings request behind its body: model, inputs, slot, vectors. The tensors of infer take it too.
 import type { Outcome } from './answer.ts'
+import type { Prompt } from './completions.ts'
 import { embeddingsAnswer, readEmbeddings, unitVector } from './embeddings.ts'
 import { findModel, type Engine } from './engine.ts'
 import type { Fault } from './faults.ts'
+import type { Model } from './model.ts'
 import type { Loaded } from './models.ts'
 import { textPrompt } from './prompt.ts'
 import { invalid, no, ok, queueFull, unloaded, type Result } from './refuse.ts'
 import { untilAborted, type Wire } from './wire.ts'
 
-/** Answers `body`. Takes one slot for all inputs; of the faults only errors and hangs apply. */
+/** Answers `body` in OpenAI's shape. */
 export async function embed(body: unknown, fault: Fault, wire: Wire, engine: Engine): Promise<Outcome> {
   const planned = planEmbeddings(body, engine)
   if (!planned.ok) {
     wire.refuse(planned.refusal)
     return 'refused'
   }
-  const { loaded, inputs, encoding } = planned.value
+  const { encoding, ...work } = planned.value
+  const { name } = work.loaded.model
+  const say: EmbedWork['say'] = (vectors, promptTokens) => wire.json(200, embeddingsAnswer(name, vectors, encoding, promptTokens))
+  return embedAll({ ...work, fault, say }, wire, engine)
+}
+
+/** Texts as tokens, and how their vectors are put on the wire. */
+export type EmbedWork = {
+  readonly loaded: Loaded
+  readonly inputs: readonly (readonly number[])[]
+  readonly fault: Fault
+  readonly say: (vectors: readonly Float32Array[], promptTokens: number) => void
+}
+
+/** Answers with one vector per input. Takes one slot for all; of the faults only errors and hangs apply. */
+export async function embedAll({ loaded, inputs, fault, say }: EmbedWork, wire: Wire, engine: Engine): Promise<Outcome> {
   return loaded.use(async () => {
     const { model, closing } = loaded
     if (model.slots.room() < 1) {
@@ -36,14 +53,9 @@ export async function embed(body: unknown, fault: Fault, wire: Wire, engine: Eng
         wire.refuse(unloaded(model.name))
         return 'refused'
       }
-      wire.json(
-        200,
-        embeddingsAnswer(
-          model.name,
-          vectors,
-          encoding,
-          inputs.reduce((sum, input) => sum + input.length, 0),
-        ),
+      say(
+        vectors,
+        inputs.reduce((sum, input) => sum + input.length, 0),
       )
       return 'served'
     } finally {
@@ -52,7 +64,7 @@ export async function embed(body: unknown, fault: Fault, wire: Wire, engine: Eng
   })
 }
 
-type EmbedPlan = { readonly loaded: Loaded; readonly inputs: readonly (readonly number[])[]; readonly encoding: 'float' | 'base64' }
+type EmbedPlan = Pick<EmbedWork, 'loaded' | 'inputs'> & { readonly encoding: 'float' | 'base64' }
 
 function planEmbeddings(body: unknown, engine: Engine): Result<EmbedPlan> {
   const read = readEmbeddings(body)
@@ -64,13 +76,19 @@ function planEmbeddings(body: unknown, engine: Engine): Result<EmbedPlan> {
   if (dimensions !== null && dimensions !== model.embeddingSize) {
     return no(invalid(`Invalid 'dimensions': this model's embeddings have ${model.embeddingSize}`, 'dimensions'))
   }
+  const inputs = embedInputs(model, prompts, 'input')
+  return inputs.ok ? ok({ loaded: found.value, inputs: inputs.value, encoding }) : inputs
+}
+
+/** The tokens of each prompt. Refused as `textPrompt` refuses; `field` names the body's field. */
+export function embedInputs(model: Model, prompts: readonly Prompt[], field: string): Result<EmbedWork['inputs']> {
   const inputs: (readonly number[])[] = []
   for (const prompt of prompts) {
-    const tokens = textPrompt(model, prompt, 'input', false)
+    const tokens = textPrompt(model, prompt, field, false)
     if (!tokens.ok) return tokens
     inputs.push(tokens.value)
   }
-  return ok({ loaded: found.value, inputs, encoding })
+  return ok(inputs)
 }
 
 async function measured(

@@ -1,8 +1,9 @@
 // cli/engine/engine.ts — the state that the main port, the control port and main.ts share, and the figures read off it.
 import type { FaultBox } from './fault-box.ts'
 import type { Gauges, Tally } from './metrics.ts'
-import type { Loaded, Models } from './models.ts'
-import { modelNotFound, no, ok, type Result } from './refuse.ts'
+import { modelVersion, type Loaded, type Models } from './models.ts'
+import { modelNotFound, no, ok, versionNotFound, type Result } from './refuse.ts'
+import type { ModelVersion } from './routes.ts'
 
 export type Engine = {
   readonly models: Models
@@ -32,6 +33,12 @@ export function gauges({ models }: Engine): Gauges {
     processing: slots.flatMap((one) => one.busy()).filter((isBusy) => isBusy).length,
     deferred: slots.reduce((sum, one) => sum + one.waiting(), 0),
   }
+}
+
+/** A model by name and version, when the path gives one. Refused (404) when it is not in memory, or has another version. */
+export function findVersion(engine: Engine, { name, version }: ModelVersion): Result<Loaded> {
+  const found = findModel(engine, name)
+  return found.ok && version !== null && version !== modelVersion ? no(versionNotFound(name, version)) : found
 }
 
 /** The model a request names, or the first one when it names none. Refused (404) when it is not in memory. */

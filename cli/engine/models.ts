@@ -15,6 +15,9 @@ export type Loaded = {
   readonly use: <T>(request: () => Promise<T>) => Promise<T>
 }
 
+/** Every model has this one version: a file is never changed in place. */
+export const modelVersion = '1'
+
 export type IndexRow = {
   readonly name: string
   readonly version: string
@@ -114,7 +117,7 @@ export function openModels(options: ModelsOptions, deps: ModelsDeps): Models {
 }
 
 function rowOf(name: string, entry: Entry = { state: 'UNAVAILABLE', reason: 'not loaded' }): IndexRow {
-  const row = (state: IndexRow['state'], reason: string): IndexRow => ({ name, version: '1', state, reason })
+  const row = (state: IndexRow['state'], reason: string): IndexRow => ({ name, version: modelVersion, state, reason })
   switch (entry.state) {
     case 'READY':
     case 'LOADING':

@@ -80,6 +80,17 @@ export function internal(): Refusal {
   return openAi(500, 'The engine failed on this request', 'server_error', null, 'internal_error')
 }
 
+/** 404: this server gives every model the version that the repository index shows. */
+export function versionNotFound(name: string, version: string): Refusal {
+  return repositoryError(`model '${name}' has no version '${version}'`, 404)
+}
+
+/** Any refusal in the Open Inference Protocol's shape: its sentence alone. */
+export function flattened(refusal: Refusal): Refusal {
+  const { error } = refusal.body as { readonly error: string | { readonly message: string } }
+  return { ...refusal, body: { error: typeof error === 'string' ? error : error.message } }
+}
+
 /** The Open Inference Protocol has its own, flat error shape. */
 export function repositoryError(message: string, status = 400): Refusal {
   return { status, body: { error: message } }

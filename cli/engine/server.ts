@@ -1,12 +1,12 @@
 // cli/engine/server.ts — the main port: adds the network's latency, then does what the route says. Every answer starts here.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import { modelBlock, modelList, props, slotList } from './catalogue.ts'
-import { gauges, type Engine } from './engine.ts'
+import { modelBlock, modelList, modelMetadata, props, serverBlock, slotList } from './catalogue.ts'
+import { findVersion, gauges, type Engine } from './engine.ts'
 import { infer } from './inference.ts'
 import { renderMetrics } from './metrics.ts'
 import { internal, loading, modelNotFound, noFreeSlot, repositoryError, routeNotFound, wrongMethod, type Result } from './refuse.ts'
-import { isHealth, routeOf, type Route } from './routes.ts'
-import { keepAliveMs, openWire, readJson, wait, type Wire } from './wire.ts'
+import { isHealth, isOpenInference, routeOf, type Route } from './routes.ts'
+import { flatWire, keepAliveMs, openWire, readJson, wait, type Wire } from './wire.ts'
 
 /** Builds the server; the caller listens. */
 export function openServer(engine: Engine): Server {
@@ -14,7 +14,8 @@ export function openServer(engine: Engine): Server {
 }
 
 async function exchange(request: IncomingMessage, response: ServerResponse, engine: Engine): Promise<void> {
-  const wire = openWire(request, response)
+  const opened = openWire(request, response)
+  const wire = isOpenInference(request.url ?? '/') ? flatWire(opened) : opened
   try {
     const url = new URL(request.url ?? '/', 'http://engine')
     const route = routeOf(request.method ?? 'GET', url.pathname)
@@ -36,7 +37,10 @@ async function follow(route: Route, request: IncomingMessage, url: URL, wire: Wi
     case 'chat':
     case 'completions':
     case 'embeddings':
-      return infer(route.kind, request, wire, engine)
+    case 'infer':
+    case 'generate':
+    case 'generate-stream':
+      return infer(route, request, wire, engine)
     case 'models':
       return wire.json(200, modelList(loaded))
     case 'model': {
@@ -48,10 +52,16 @@ async function follow(route: Route, request: IncomingMessage, url: URL, wire: Wi
       return engine.isReady ? wire.json(200, { status: 'ok' }) : wire.refuse(loading())
     case 'live':
       return wire.json(200, { live: true })
+    case 'server':
+      return wire.json(200, serverBlock())
+    case 'metadata': {
+      const found = findVersion(engine, route)
+      return found.ok ? wire.json(200, modelMetadata(found.value.model)) : wire.refuse(found.refusal)
+    }
     case 'model-ready':
-      return models.find(route.name) === null
-        ? wire.refuse(repositoryError(`model '${route.name}' is not ready`, 404))
-        : wire.json(200, { name: route.name, ready: true })
+      return findVersion(engine, route).ok
+        ? wire.json(200, { name: route.name, ready: true })
+        : wire.refuse(repositoryError(`model '${route.name}' is not ready`, 404))
     case 'metrics':
       return wire.text('text/plain; version=0.0.4', renderMetrics(engine.tally, gauges(engine)))
     case 'slots': {

@@ -52,13 +52,13 @@ function streamSpeaker(
       open(index)
       wire.event(voice.words(index, wordsOf(piece)))
     },
-    close: (index, { finishReason }) => {
+    close: (index, end) => {
       open(index)
-      wire.event(voice.closing(index, finishReason))
+      wire.event(voice.closing(index, end.finishReason, usageOf([end])))
     },
     end: (ends) => {
       if (includeUsage) wire.event(voice.usage(usageOf(ends)))
-      wire.endEvents()
+      wire.endEvents(voice.endMark)
     },
   }
 }

@@ -16,15 +16,20 @@ export type Usage = { readonly promptTokens: number; readonly completionTokens: 
 export type Head = { readonly id: string; readonly createdS: number; readonly model: string }
 
 export type Voice = {
+  /** The data of the event that ends a complete stream; null where the protocol ends it by closing. */
+  readonly endMark: string | null
   /** Sent once per choice before its first words; null when this kind of answer has no opening. */
   readonly opening: (index: number) => object | null
   readonly words: (index: number, words: Words) => object
-  readonly closing: (index: number, finishReason: FinishReason) => object
+  /** `usage`: of this choice alone. */
+  readonly closing: (index: number, finishReason: FinishReason, usage: Usage) => object
   /** The last chunk of a stream whose client asked for usage. */
   readonly usage: (usage: Usage) => object
   /** The whole answer of a request that is no stream. */
   readonly whole: (choices: readonly Choice[], usage: Usage) => object
 }
+
+export const openAiEndMark = '[DONE]'
 
 /** OpenAI's usage block. No prompt is kept between requests, so nothing is ever cached. */
 export function usageBlock({ promptTokens, completionTokens }: Usage): object {

@@ -1,6 +1,6 @@
 // cli/engine/wire.ts — one HTTP exchange: the bounded body in, JSON or server-sent events out, and the news that the client has left.
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { bodyTooLarge, invalid, no, ok, type Refusal, type Result } from './refuse.ts'
+import { bodyTooLarge, flattened, invalid, no, ok, type Refusal, type Result } from './refuse.ts'
 
 /** The longest context here is far below it; above it a body is a mistake. */
 const bodyBytesMax = 10_000_000
@@ -15,11 +15,13 @@ export type Wire = {
   readonly json: (status: number, body: unknown, headers?: Readonly<Record<string, string>>) => void
   readonly refuse: (refusal: Refusal) => void
   readonly text: (contentType: string, body: string) => void
+  readonly bytes: (body: Uint8Array, headers: Readonly<Record<string, string>>) => void
   /** One `data:` event, sent at once; the first one sends the headers. */
   readonly event: (data: object) => void
-  readonly endEvents: () => void
-  /** Ends the stream without the mark of a complete one. */
-  readonly breakEvents: () => void
+  /** Ends a stream that is complete. `mark` says so where the protocol has one: the last event's data. */
+  readonly endEvents: (mark: string | null) => void
+  /** Says that a stream has failed, as an event, and ends it without the mark of a complete one. */
+  readonly failEvents: (refusal: Refusal) => void
   /** Destroys the connection. */
   readonly cut: () => void
 }
@@ -36,6 +38,10 @@ export function openWire(request: IncomingMessage, response: ServerResponse): Wi
     response.writeHead(status, { ...headers, 'content-type': 'application/json; charset=utf-8' })
     response.end(JSON.stringify(body))
   }
+  const event: Wire['event'] = (data) => {
+    if (!response.headersSent) response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-cache' })
+    response.write(`data: ${JSON.stringify(data)}\n\n`)
+  }
   return {
     signal: left.signal,
     hasBegun: () => response.headersSent,
@@ -45,18 +51,31 @@ export function openWire(request: IncomingMessage, response: ServerResponse): Wi
       response.writeHead(200, { 'content-type': contentType })
       response.end(body)
     },
-    event: (data) => {
-      if (!response.headersSent) response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-cache' })
-      response.write(`data: ${JSON.stringify(data)}\n\n`)
+    bytes: (body, headers) => {
+      response.writeHead(200, { ...headers, 'content-type': 'application/octet-stream', 'content-length': body.length })
+      response.end(body)
     },
-    endEvents: () => response.end('data: [DONE]\n\n'),
-    breakEvents: () => response.end(),
+    event,
+    endEvents: (mark) => response.end(mark === null ? '' : `data: ${mark}\n\n`),
+    failEvents: (refusal) => {
+      event(refusal.body as object)
+      response.end()
+    },
     cut: () => response.destroy(),
   }
 }
 
-/** Reads a JSON body of at most 10 MB; an empty one is `{}`. Null when the client left first. What is too much is read and forgotten. */
-export async function readJson(request: IncomingMessage): Promise<Result<unknown> | null> {
+/** The same wire, on which every no has the Open Inference Protocol's shape. */
+export function flatWire(wire: Wire): Wire {
+  return {
+    ...wire,
+    refuse: (refusal) => wire.refuse(flattened(refusal)),
+    failEvents: (refusal) => wire.failEvents(flattened(refusal)),
+  }
+}
+
+/** Reads a body of at most 10 MB. Null when the client left first. What is too much is read and forgotten. */
+export async function readBytes(request: IncomingMessage): Promise<Result<Buffer> | null> {
   const chunks: Buffer[] = []
   let bytes = 0
   try {
@@ -70,14 +89,24 @@ export async function readJson(request: IncomingMessage): Promise<Result<unknown
   } catch {
     return null
   }
-  if (bytes > bodyBytesMax) return no(bodyTooLarge(bodyBytesMax))
-  const text = Buffer.concat(chunks).toString('utf8')
+  return bytes > bodyBytesMax ? no(bodyTooLarge(bodyBytesMax)) : ok(Buffer.concat(chunks))
+}
+
+/** JSON; an empty body is `{}`. */
+export function parseJson(bytes: Buffer): Result<unknown> {
+  const text = bytes.toString('utf8')
   if (text.trim() === '') return ok({})
   try {
     return ok(JSON.parse(text))
   } catch {
     return no(invalid('The body is not valid JSON'))
   }
+}
+
+/** Reads a body as JSON, within the bounds of `readBytes`. */
+export async function readJson(request: IncomingMessage): Promise<Result<unknown> | null> {
+  const read = await readBytes(request)
+  return read?.ok === true ? parseJson(read.value) : read
 }
 
 /** Waits, but no longer than the client does. */

@@ -45,6 +45,8 @@ function worker(): WorkerOptions {
     ...rest,
     name: names[role],
     modules: [{ type: 'ESModule', path: `${role}.mjs`, contents: readFileSync(bundlePathOf(role), 'utf8') }],
+    // Deployments refuse addresses that are not public; here every model server stands at one.
+    bindings: { ...rest.bindings, ALLOW_PRIVATE_ENDPOINTS: 'true', CREDENTIAL_KEY: process.env['CREDENTIAL_KEY'] ?? '' },
     unsafeDirectSockets: [{ host, port }],
   }
   if (role === 'edge') return common

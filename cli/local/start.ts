@@ -51,7 +51,7 @@ async function start(settings: Settings): Promise<void> {
   )
   const edge = { role: 'edge', port: settings.edgePort } as const
   const core = { role: 'core', port: settings.corePort } as const
-  await step('edge and core', Promise.all([keepRuntime(edge, secrets.operatorToken), keepRuntime(core, secrets.operatorToken)]))
+  await step('edge and core', Promise.all([keepRuntime(edge, secrets), keepRuntime(core, secrets)]))
 
   const edgeUrl = `http://127.0.0.1:${settings.edgePort}`
   const coreUrl = `http://127.0.0.1:${settings.corePort}`
@@ -59,7 +59,7 @@ async function start(settings: Settings): Promise<void> {
     'core told what runs here',
     seed(coreApi(coreUrl, secrets.operatorToken), settings, { engines, digest, keptKey: secrets.apiKey }),
   )
-  writeJson(places.secrets, { operatorToken: secrets.operatorToken, apiKey: seeded.apiKey })
+  writeJson(places.secrets, { ...secrets, apiKey: seeded.apiKey })
   const first = await step('first answer served', firstAnswer(edgeUrl, seeded.apiKey, settings.model))
 
   writeJson(places.dev, {
@@ -95,12 +95,12 @@ const restartsMax = 5
 const settledMs = 10_000
 
 /** Starts a Worker and starts it again whenever it ends, as the real platform would; resolves when it answers for the first time. */
-async function keepRuntime(runtime: Runtime, operatorToken: string): Promise<void> {
-  await startRuntime(runtime, operatorToken)
-  void revive(runtime, operatorToken)
+async function keepRuntime(runtime: Runtime, secrets: Secrets): Promise<void> {
+  await startRuntime(runtime, secrets)
+  void revive(runtime, secrets)
 }
 
-async function revive(runtime: Runtime, operatorToken: string): Promise<void> {
+async function revive(runtime: Runtime, secrets: Secrets): Promise<void> {
   for (let failures = 0; failures < restartsMax;) {
     const child = runtimes[runtime.role]
     const beganMs = performance.now()
@@ -108,19 +108,18 @@ async function revive(runtime: Runtime, operatorToken: string): Promise<void> {
     if (ending) return
     failures = performance.now() - beganMs > settledMs ? 1 : failures + 1
     out.write(`${runtime.role} ended (${how}); starting it again\n`)
-    await startRuntime(runtime, operatorToken).catch((cause: unknown) =>
-      out.write(`${cause instanceof Error ? cause.message : String(cause)}\n`),
-    )
+    await startRuntime(runtime, secrets).catch((cause: unknown) => out.write(`${cause instanceof Error ? cause.message : String(cause)}\n`))
   }
   out.write(`${runtime.role} does not stay up. Its log: ${resolve(places.logs, `${runtime.role}.log`)}\n`)
   await end(1)
 }
 
-function startRuntime({ role, port }: Runtime, operatorToken: string): Promise<void> {
+function startRuntime({ role, port }: Runtime, { operatorToken, credentialKey }: Secrets): Promise<void> {
   // A killed runtime leaves its entry behind, and the registry would refuse the new one for minutes.
   rmSync(resolve(places.registry, `isochrone-${role}`), { force: true })
   if (role === 'edge') rmSync(resolve(places.registry, 'isochrone-kv'), { force: true })
-  const child = startChild(role, 'cli/local/runtime.ts', [role, String(port)], { OPERATOR_TOKEN: operatorToken })
+  const env = { OPERATOR_TOKEN: operatorToken, CREDENTIAL_KEY: credentialKey }
+  const child = startChild(role, 'cli/local/runtime.ts', [role, String(port)], env)
   runtimes[role] = child
   const { promise, resolve: done, reject } = Promise.withResolvers<void>()
   child.process.on('message', (message: { readonly ready?: boolean; readonly failed?: string }) => {
@@ -131,13 +130,16 @@ function startRuntime({ role, port }: Runtime, operatorToken: string): Promise<v
   return promise
 }
 
-type Secrets = { readonly operatorToken: string; readonly apiKey: string | null }
+type Secrets = { readonly operatorToken: string; readonly credentialKey: string; readonly apiKey: string | null }
 
 function readSecrets(): Secrets {
   const kept = readJson(places.secrets)
-  const { operatorToken, apiKey } = (typeof kept === 'object' && kept !== null ? kept : {}) as { operatorToken?: unknown; apiKey?: unknown }
+  const { operatorToken, credentialKey, apiKey } = (typeof kept === 'object' && kept !== null ? kept : {}) as Record<string, unknown>
+  const orFresh = (secret: unknown) => (typeof secret === 'string' && secret ? secret : randomBytes(32).toString('base64url'))
   return {
-    operatorToken: typeof operatorToken === 'string' && operatorToken ? operatorToken : randomBytes(24).toString('base64url'),
+    operatorToken: orFresh(operatorToken),
+    // Kept with the state: what was sealed under another one could not be opened.
+    credentialKey: orFresh(credentialKey),
     apiKey: typeof apiKey === 'string' ? apiKey : null,
   }
 }

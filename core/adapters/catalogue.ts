@@ -4,7 +4,7 @@ import { asc, desc, and, eq, gt, inArray, max } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/d1'
 import { limits } from '../../shared/limits.ts'
 import type { CatalogueReader } from '../ports.ts'
-import { aliases, auditLog, endpoints, regions, versions } from './schema.ts'
+import { aliases, auditLog, endpoints, models, regions, versions } from './schema.ts'
 
 export function catalogueReader(d1: D1Database): CatalogueReader {
   const db = drizzle(d1)
@@ -15,7 +15,7 @@ export function catalogueReader(d1: D1Database): CatalogueReader {
     },
 
     async load(writtenAfterSeq) {
-      const [seqs, regionRows, endpointRows, aliasRows, writes] = await db.batch([
+      const [seqs, regionRows, endpointRows, aliasRows, modelRows, writes] = await db.batch([
         seq(),
         db
           .select({
@@ -39,6 +39,9 @@ export function catalogueReader(d1: D1Database): CatalogueReader {
             slots: endpoints.slots,
             weight: endpoints.weight,
             state: endpoints.state,
+            operations: endpoints.operations,
+            options: endpoints.options,
+            credential: endpoints.credential,
           })
           .from(endpoints)
           .innerJoin(versions, eq(versions.id, endpoints.version))
@@ -55,6 +58,10 @@ export function catalogueReader(d1: D1Database): CatalogueReader {
           })
           .from(aliases)
           .orderBy(asc(aliases.environment), asc(aliases.model)),
+        db
+          .select({ name: models.name, firstTokenMsMax: models.firstTokenMsMax, holdMsMax: models.holdMsMax })
+          .from(models)
+          .orderBy(asc(models.name)),
         // The newest first, for of too many the oldest are given up.
         db
           .select({ id: auditLog.resourceId })
@@ -68,6 +75,7 @@ export function catalogueReader(d1: D1Database): CatalogueReader {
         regions: regionRows,
         endpoints: endpointRows,
         aliases: aliasRows,
+        models: modelRows,
         written: [...new Set(writes.map((write) => write.id).toReversed())],
       }
     },

@@ -5,7 +5,7 @@ import { and, asc, desc, eq, lt, sql, type SQL } from 'drizzle-orm'
 import { drizzle, type DrizzleD1Database } from 'drizzle-orm/d1'
 import { err, ok, type Err, type Result } from '../../shared/result.ts'
 import type { AdminRefusal } from '../../shared/refusal.ts'
-import type { AuditRow, Draft, Fields, Kind, Row, RowKey, Stamp } from '../facts.ts'
+import type { Amendment, AuditRow, Draft, Fields, Kind, Row, RowKey, Stamp } from '../facts.ts'
 import type { RowPage, RowStore } from '../ports.ts'
 import { auditLog } from './schema.ts'
 import { keyOf, referencesOf, tables } from './tables.ts'
@@ -52,9 +52,9 @@ async function create<K extends Kind>(
   draft: Draft<K>,
   stamp: Stamp,
 ): Promise<Result<Row<K>, AdminRefusal>> {
-  const { table, columns } = tables[kind]
+  const { table } = tables[kind]
   const values = { ...draft, generation: 1, createdAtMs: stamp.atMs, updatedAtMs: stamp.atMs }
-  const shown = Object.fromEntries(Object.entries(values).filter(([name]) => name in columns)) as Row<K>
+  const shown = shownOf(kind, values) as Row<K>
   try {
     await db.batch([db.insert(table).values(values), auditOf(db, kind, { action: 'create', before: null, after: shown }, stamp)])
     return ok(shown)
@@ -69,15 +69,15 @@ async function update<K extends Kind>(
   db: DrizzleD1Database,
   kind: K,
   before: Row<K>,
-  change: Partial<Fields[K]>,
+  change: Amendment<K>,
   stamp: Stamp,
 ): Promise<Result<Row<K>, AdminRefusal>> {
   const { table, columns } = tables[kind]
   const values = { ...change, generation: before.generation + 1, updatedAtMs: stamp.atMs }
-  const after: Row<K> = { ...before, ...values }
+  const after: Row<K> = { ...before, ...shownOf(kind, values) }
   try {
     const [updated] = await db.batch([
-      db.update(table).set(values).where(isStill(kind, before)).returning({ generation: columns.generation }),
+      db.update(table).set(writtenOf(kind, values)).where(isStill(kind, before)).returning({ generation: columns.generation }),
       auditOf(db, kind, { action: 'update', before, after }, stamp),
     ])
     return updated.length === 1 ? ok(after) : overtaken(db, kind, before)
@@ -126,6 +126,18 @@ function auditOf<K extends Kind>(db: DrizzleD1Database, kind: K, { action, befor
     sql`SELECT NULL, ${stamp.atMs}, ${stamp.actor}, ${action}, ${kind}, ${id}, ${text(before)}, ${text(after)}, ${stamp.requestId}
         WHERE changes() > 0`,
   )
+}
+
+/** Of what is written, what may be seen. */
+function shownOf<K extends Kind>(kind: K, values: Amendment<K>): Partial<Row<K>> {
+  const { columns } = tables[kind]
+  return Object.fromEntries(Object.entries(values).filter(([name]) => name in columns)) as Partial<Row<K>>
+}
+
+/** Of what is shown, what is written: the database makes the rest itself. */
+function writtenOf(kind: Kind, values: object): Readonly<Record<string, unknown>> {
+  const { columns } = tables[kind]
+  return Object.fromEntries(Object.entries(values).filter(([name]) => columns[name]?.generated === undefined))
 }
 
 const idOf = (kind: Kind, row: object): string => keyOf(kind, row).join('/')

@@ -6,8 +6,8 @@ import { check, foreignKey, index, integer, primaryKey, real, sqliteTable, text,
 import type { EndpointId, KeyId, ModelName, RegionName, TenantId, VersionId } from '../../shared/ids.ts'
 import { environments } from '../../shared/ids.ts'
 import { locationHints } from '../../shared/geo.ts'
-import { endpointKinds } from '../../shared/operations.ts'
-import { adminStates, auditActions, kinds, type Flags } from '../facts.ts'
+import { endpointKinds, type Operation } from '../../shared/operations.ts'
+import { adminStates, auditActions, kinds, type Flags, type Options } from '../facts.ts'
 
 const kept = () => ({
   generation: integer('generation').notNull(),
@@ -27,6 +27,8 @@ export const regions = sqliteTable('regions', {
 export const models = sqliteTable('models', {
   name: text('name').$type<ModelName>().primaryKey(),
   description: text('description').notNull(),
+  firstTokenMsMax: integer('first_token_ms_max'),
+  holdMsMax: integer('hold_ms_max'),
   ...kept(),
 })
 
@@ -70,6 +72,12 @@ export const endpoints = sqliteTable(
     slots: integer('slots').notNull(),
     weight: real('weight').notNull(),
     state: text('state', { enum: adminStates }).notNull(),
+    /** null: what its kind does. */
+    operations: text('operations', { mode: 'json' }).$type<readonly Operation[]>(),
+    options: text('options', { mode: 'json' }).$type<Options>().notNull().default({}),
+    /** Sealed. Read by the control loop alone; no row that the admin API or the audit log sees has it. */
+    credential: text('credential'),
+    hasCredential: integer('has_credential', { mode: 'boolean' }).generatedAlwaysAs(sql`credential IS NOT NULL`, { mode: 'virtual' }),
     ...kept(),
   },
   (table) => [

@@ -25,6 +25,8 @@ export type TableOf = {
 
 /** Without the hash of the secret: whatever goes through this table of tables never sees it. */
 const { secretSha256: _neverShown, ...keyColumns } = getTableColumns(apiKeys)
+/** Without the credential: whether there is one is a column of its own. */
+const { credential: _norThis, ...endpointColumns } = getTableColumns(endpoints)
 
 const endpointBy = (refersBy: SQLiteColumn): Dependent => ({ kind: 'endpoint', table: endpoints, refersBy })
 const aliasBy = (refersBy: SQLiteColumn): Dependent => ({ kind: 'alias', table: aliases, refersBy })
@@ -43,7 +45,7 @@ export const tables: Readonly<Record<Kind, TableOf>> = {
     key: ['id'],
     dependents: [endpointBy(endpoints.version), aliasBy(aliases.stable), aliasBy(aliases.canary)],
   },
-  endpoint: { table: endpoints, columns: getTableColumns(endpoints), key: ['id'], dependents: [] },
+  endpoint: { table: endpoints, columns: endpointColumns, key: ['id'], dependents: [] },
   alias: { table: aliases, columns: getTableColumns(aliases), key: ['environment', 'model'], dependents: [] },
   tenant: {
     table: tenants,

@@ -18,8 +18,14 @@ export async function readJson(request: Request): Promise<Result<unknown, AdminR
   try {
     return ok(JSON.parse(await new Blob(chunks).text()))
   } catch (cause) {
-    return err({ reason: 'invalid_json', detail: cause instanceof Error ? cause.message : 'not JSON' })
+    return err({ reason: 'invalid_json', detail: placeOf(cause) })
   }
+}
+
+/** Where JSON.parse stumbled. Its own words quote the body around that place, and the body may hold a credential. */
+function placeOf(cause: unknown): string {
+  const position = /at position (\d+)/.exec(cause instanceof Error ? cause.message : '')?.[1]
+  return position === undefined ? 'it ends too early, or holds a character that has no place in it' : `the fault is at position ${position}`
 }
 
 /** The value as the schema reads it. Refusal: invalid_field, naming the first field at fault. */

@@ -3,6 +3,7 @@
 
 import type { AdminRefusal } from '../../shared/refusal.ts'
 import { unreachable } from '../../shared/result.ts'
+import { sealSecretCharsMin } from '../../shared/sealed.ts'
 import { etagOf } from './if-match.ts'
 
 type Told = {
@@ -45,6 +46,19 @@ function tell(refusal: AdminRefusal): Told {
         status: 503,
         title: 'No operator token set',
         detail: 'This deployment has no OPERATOR_TOKEN, so nobody may enter. Set it with "wrangler secret put OPERATOR_TOKEN".',
+      }
+    case 'credential_key_unset':
+      return {
+        status: 503,
+        title: 'No credential key set',
+        detail: `This deployment has no CREDENTIAL_KEY of ${sealSecretCharsMin} characters or more, so no credential can be kept. Set it for both Workers with "wrangler secret put CREDENTIAL_KEY".`,
+      }
+    case 'private_address':
+      return {
+        status: 422,
+        title: 'Private address',
+        detail: `${refusal.param} is not a public address (${refusal.range}). Name one that is, or let this deployment reach such addresses with the variable ALLOW_PRIVATE_ENDPOINTS = "true" on both Workers.`,
+        extra: { param: refusal.param, range: refusal.range },
       }
     case 'not_found':
       return { status: 404, title: 'Not found', detail: `There is no ${refusal.what} "${refusal.id}".` }

@@ -14,12 +14,17 @@ import {
   type TenantId,
   type VersionId,
 } from '../../shared/ids.ts'
+import { limits } from '../../shared/limits.ts'
 import type { AdminRefusal } from '../../shared/refusal.ts'
+import { ok, type Result } from '../../shared/result.ts'
 import { endpointKinds } from '../../shared/operations.ts'
-import { adminStates, type Draft, type Fields, type Kind } from '../facts.ts'
+import { adminStates, type Amendment, type Draft, type Fields, type Kind, type Row } from '../facts.ts'
+import type { AdminPorts } from '../ports.ts'
+import { anyOptions, checkAddress, checkEndpoint, operationList, readOptions, sealCredential } from './endpoint.ts'
 import { baseUrl, between, digest, flag, flags, line, modelName, oneOf, slug, timeMs, wholeBetween } from './fields.ts'
 
-type FreshId = (bytes?: number) => string
+/** What a row is made with. */
+export type Making = Pick<AdminPorts, 'freshId' | 'seal' | 'allowPrivateEndpoints'>
 type Entries = v.StrictObjectSchema<v.ObjectEntries, undefined>
 
 /** What a create makes of its body: the row, and what is shown in its answer and never again. */
@@ -34,7 +39,9 @@ export type Resource<K extends Kind = Kind> = {
   /** null: rows of this kind are never changed. */
   readonly change: Entries | null
   /** Takes a body that passed `create`. */
-  make(body: object, freshId: FreshId): Promise<Made<K>>
+  make(body: object, making: Making): Promise<Result<Made<K>, AdminRefusal>>
+  /** Takes a body that passed `change`, and the row as it is. */
+  amend(body: object, before: Row<K>, making: Making): Promise<Result<Amendment<K>, AdminRefusal>>
   /** Rules that span fields, on the row as it would be. */
   check(fields: Fields[K]): AdminRefusal | null
 }
@@ -53,8 +60,13 @@ const model = branded<ModelName>(modelName)
 const noCheck = () => null
 
 /** The usual make: the body is the row. */
-function asItIs<K extends Exclude<Kind, 'key'>>(body: object): Promise<Made<K>> {
-  return Promise.resolve({ draft: body as Draft<K>, shownOnce: {} })
+function asItIs<K extends Exclude<Kind, 'key' | 'endpoint'>>(body: object): Promise<Result<Made<K>, AdminRefusal>> {
+  return Promise.resolve(ok({ draft: body as Draft<K>, shownOnce: {} }))
+}
+
+/** The usual amend: the body is the change. */
+function asNamed<K extends Exclude<Kind, 'endpoint'>>(body: object): Promise<Result<Amendment<K>, AdminRefusal>> {
+  return Promise.resolve(ok(body as Amendment<K>))
 }
 
 const place = {
@@ -75,16 +87,26 @@ const region: Resource<'region'> = {
   }),
   change: v.partial(v.strictObject({ ...place, ...regionOptions })),
   make: asItIs,
+  amend: asNamed,
   check: noCheck,
 }
+
+const patienceMs = v.nullable(wholeBetween(limits.modelWaitMsMin, limits.modelWaitMsMax))
+const modelOptions = { description: line(0, 2_000), firstTokenMsMax: patienceMs, holdMsMax: patienceMs }
 
 const modelResource: Resource<'model'> = {
   kind: 'model',
   path: 'models',
   params: ['name'],
-  create: v.strictObject({ name: model, description: v.optional(line(0, 2_000), '') }),
-  change: v.partial(v.strictObject({ description: line(0, 2_000) })),
+  create: v.strictObject({
+    name: model,
+    description: v.optional(modelOptions.description, ''),
+    firstTokenMsMax: v.optional(modelOptions.firstTokenMsMax, null),
+    holdMsMax: v.optional(modelOptions.holdMsMax, null),
+  }),
+  change: v.partial(v.strictObject(modelOptions)),
   make: asItIs,
+  amend: asNamed,
   check: noCheck,
 }
 
@@ -102,6 +124,7 @@ const version: Resource<'version'> = {
   }),
   change: null,
   make: asItIs,
+  amend: asNamed,
   check: noCheck,
 }
 
@@ -111,7 +134,36 @@ const endpointFields = {
   servedName: line(1, 256),
   slots: wholeBetween(1, 10_000),
 }
-const endpointOptions = { weight: between(0, 1_000), state: oneOf(adminStates) }
+const endpointOptions = { weight: between(0, 1_000), state: oneOf(adminStates), operations: operationList, options: anyOptions }
+
+/** Bodies of an endpoint that passed its schemas. What the credential may be depends on the kind, so it is read later. */
+type NewEndpoint = Omit<Fields['endpoint'], 'hasCredential'> & { readonly credential: unknown }
+type ChangedEndpoint = Partial<NewEndpoint>
+
+async function makeEndpoint(body: object, making: Making): Promise<Result<Made<'endpoint'>, AdminRefusal>> {
+  const fields = body as NewEndpoint
+  const allowed = checkAddress(fields.url, making)
+  if (!allowed.ok) return allowed
+  const options = readOptions(fields.kind, fields.options)
+  if (!options.ok) return options
+  const credential = await sealCredential(fields.credential, fields, making)
+  if (!credential.ok) return credential
+  const draft = { ...fields, options: options.value, credential: credential.value, hasCredential: credential.value !== null }
+  return ok({ draft, shownOnce: {} })
+}
+
+/** An address that is not named is not checked again: a row older than the check can still be drained, and the edge does not call it. */
+async function amendEndpoint(body: object, before: Row<'endpoint'>, making: Making): Promise<Result<Amendment<'endpoint'>, AdminRefusal>> {
+  const { credential, ...fields } = body as ChangedEndpoint
+  const allowed = fields.url === undefined ? ok(null) : checkAddress(fields.url, making)
+  if (!allowed.ok) return allowed
+  const options = fields.options === undefined ? ok({}) : readOptions(before.kind, fields.options)
+  if (!options.ok) return options
+  const amendment = fields.options === undefined ? fields : { ...fields, options: options.value }
+  if (credential === undefined) return ok(amendment)
+  const sealed = await sealCredential(credential, before, making)
+  return sealed.ok ? ok({ ...amendment, credential: sealed.value, hasCredential: sealed.value !== null }) : sealed
+}
 
 const endpoint: Resource<'endpoint'> = {
   kind: 'endpoint',
@@ -124,11 +176,15 @@ const endpoint: Resource<'endpoint'> = {
     ...endpointFields,
     weight: v.optional(endpointOptions.weight, 1),
     state: v.optional(endpointOptions.state, 'enabled'),
+    operations: v.optional(endpointOptions.operations, null),
+    options: v.optional(endpointOptions.options, {}),
+    credential: v.optional(v.unknown(), null),
   }),
   // A server does not move: another region or another protocol is another endpoint.
-  change: v.partial(v.strictObject({ ...endpointFields, ...endpointOptions })),
-  make: asItIs,
-  check: noCheck,
+  change: v.partial(v.strictObject({ ...endpointFields, ...endpointOptions, credential: v.unknown() })),
+  make: makeEndpoint,
+  amend: amendEndpoint,
+  check: checkEndpoint,
 }
 
 const aliasOptions = { canary: v.nullable(versionId), weightBp: wholeBetween(0, 10_000), salt: line(1, 64) }
@@ -146,10 +202,11 @@ const alias: Resource<'alias'> = {
     salt: v.optional(aliasOptions.salt),
   }),
   change: v.partial(v.strictObject({ stable: versionId, ...aliasOptions })),
-  async make(body, freshId) {
+  async make(body, { freshId }) {
     const fields = body as Omit<Fields['alias'], 'salt'> & { readonly salt?: string }
-    return { draft: { ...fields, salt: fields.salt ?? freshId() }, shownOnce: {} }
+    return ok({ draft: { ...fields, salt: fields.salt ?? freshId() }, shownOnce: {} })
   },
+  amend: asNamed,
   check({ stable, canary, weightBp }) {
     if (canary === null && weightBp > 0) {
       return { reason: 'invalid_field', param: 'weightBp', detail: 'must be 0 while there is no canary: name one in `canary`' }
@@ -166,6 +223,7 @@ const tenant: Resource<'tenant'> = {
   create: v.strictObject({ id: tenantId, name: line(1, 200), disabled: v.optional(flag, false) }),
   change: v.partial(v.strictObject({ name: line(1, 200), disabled: flag })),
   make: asItIs,
+  amend: asNamed,
   check: noCheck,
 }
 
@@ -196,15 +254,16 @@ const key: Resource<'key'> = {
   }),
   change: v.partial(v.strictObject({ name: keyName, ...keyOptions })),
   // Id and secret are made here: 80 bits to find the key, 160 to prove it. Only the secret's hash is kept.
-  async make(body, freshId) {
+  async make(body, { freshId }) {
     const fields = body as Omit<Fields['key'], 'id'>
     const id = freshId() as KeyId
     const secret = freshId(20)
-    return {
+    return ok({
       draft: { id, ...fields, secretSha256: await sha256Hex(secret) },
       shownOnce: { key: writeApiKey({ environment: fields.environment, id, secret }) },
-    }
+    })
   },
+  amend: asNamed,
   check: noCheck,
 }
 

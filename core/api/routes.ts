@@ -84,7 +84,9 @@ async function create(c: Asked, resource: Resource, ports: AdminPorts): Promise<
   if (!body.ok) return body
   const fields = readFields(resource.create, body.value)
   if (!fields.ok) return fields
-  const { draft, shownOnce } = await resource.make(fields.value, ports.freshId)
+  const made = await resource.make(fields.value, ports)
+  if (!made.ok) return made
+  const { draft, shownOnce } = made.value
   const wrong = resource.check(draft)
   if (wrong) return err(wrong)
   const created = await ports.rows.create(resource.kind, draft, stamp.value)
@@ -107,7 +109,9 @@ async function change(c: Asked, resource: Resource, ports: AdminPorts): Promise<
   if (!before.ok) return before
   const matched = matches(c.req.header('if-match'), before.value.generation, true)
   if (!matched.ok) return matched
-  const named = fields.value as Partial<Fields[Kind]>
+  const amended = await resource.amend(fields.value, before.value, ports)
+  if (!amended.ok) return amended
+  const named = amended.value
   // Sound although the row may be overtaken: the update below applies to this very generation or not at all.
   const wrong = resource.check({ ...before.value, ...named } as Fields[Kind])
   if (wrong) return err(wrong)

@@ -1,4 +1,4 @@
-// Probing: liveness of every endpoint that is not disabled. Started by the turn and never awaited by it: a dead address takes
+// Probing: liveness of every endpoint that is not disabled and whose protocol has a place to ask. Started by the turn and never awaited by it: a dead address takes
 // two seconds to be recognised, and an operator's write must not wait for that. Results are found in the records next turn.
 
 import { limits } from '../../shared/limits.ts'
@@ -7,6 +7,7 @@ import { within } from '../../shared/time.ts'
 import type { CatalogueEndpoint, LoopState, ProbeRecord } from '../facts.ts'
 import type { LoopPorts } from '../ports.ts'
 import { due, nextProbeAtMs } from './due.ts'
+import { healthPathOf } from './health-path.ts'
 import { observe, unprobed } from './liveness.ts'
 
 type Probes = Pick<LoopState, 'probes' | 'keptLiveness'>
@@ -14,16 +15,23 @@ type ProbePorts = Pick<LoopPorts, 'clock' | 'timer' | 'random' | 'prober'>
 
 /** Takes up new endpoints, forgets those gone, disabled or moved to another address, and starts the probes that are due. */
 export function probe(endpoints: readonly CatalogueEndpoint[], state: Probes, ports: ProbePorts): void {
-  const probed = new Map(endpoints.filter((endpoint) => endpoint.state !== 'disabled').map((endpoint) => [endpoint.id, endpoint.url]))
-  for (const [id, record] of state.probes) if (probed.get(id) !== record.url) state.probes.delete(id)
-  for (const [id, url] of probed) if (!state.probes.has(id)) state.probes.set(id, newRecord(id, url, state))
+  const probed = new Map(endpoints.flatMap((endpoint) => addressesOf(endpoint)))
+  for (const [id, record] of state.probes) if (probed.get(id)?.url !== record.url) state.probes.delete(id)
+  for (const [id, where] of probed) if (!state.probes.has(id)) state.probes.set(id, newRecord(id, where, state))
   startDue(state, ports)
 }
 
-function newRecord(id: EndpointId, url: string, state: Probes): ProbeRecord {
+type Where = Pick<ProbeRecord, 'url' | 'address'>
+
+function addressesOf({ id, kind, url, state }: CatalogueEndpoint): readonly (readonly [EndpointId, Where])[] {
+  const path = healthPathOf[kind]
+  return state === 'disabled' || path === null ? [] : [[id, { url, address: url + path }]]
+}
+
+function newRecord(id: EndpointId, where: Where, state: Probes): ProbeRecord {
   const kept = state.keptLiveness[id]
-  const liveness = kept?.url === url ? { ...unprobed, state: kept.state } : unprobed
-  return { url, liveness, last: null, nextAtMs: 0, underway: false }
+  const liveness = kept?.url === where.url ? { ...unprobed, state: kept.state } : unprobed
+  return { ...where, liveness, last: null, nextAtMs: 0, underway: false }
 }
 
 function startDue(state: Probes, ports: ProbePorts): void {
@@ -42,7 +50,7 @@ async function probeOne(record: ProbeRecord, ports: ProbePorts): Promise<void> {
   record.nextAtMs = nextProbeAtMs(atMs, ports.random())
   const patience = new AbortController()
   const silent = { ok: false, detail: `no answer in ${limits.livenessTimeoutMs} ms` }
-  const seen = await within(ports.prober.check(record.url, patience.signal), limits.livenessTimeoutMs, silent, ports.timer)
+  const seen = await within(ports.prober.check(record.address, patience.signal), limits.livenessTimeoutMs, silent, ports.timer)
   patience.abort()
   record.underway = false
   record.last = { atMs, ...seen, ms: ports.clock.nowMs() - atMs }

@@ -12,7 +12,7 @@ export type Content = Pick<Snapshot, 'regions' | 'endpoints' | 'aliases' | 'mode
 
 /** The content for a catalogue and a judgement. The same arguments give the same text: lists keep the catalogue's order. */
 export function contentOf(
-  catalogue: Pick<Catalogue, 'regions' | 'endpoints' | 'aliases'>,
+  catalogue: Pick<Catalogue, 'regions' | 'endpoints' | 'aliases' | 'models'>,
   states: ReadonlyMap<EndpointId, EndpointState>,
 ): Content {
   const endpoints = catalogue.endpoints.map((endpoint) => published(endpoint, states.get(endpoint.id) ?? 'unknown'))
@@ -20,7 +20,7 @@ export function contentOf(
     regions: [...catalogue.regions],
     endpoints,
     aliases: [...catalogue.aliases],
-    models: [],
+    models: [...catalogue.models],
     fractions: fractionsOf(endpoints, catalogue.regions),
   }
 }
@@ -37,9 +37,9 @@ const published = (endpoint: CatalogueEndpoint, state: EndpointState): Endpoint 
   slots: endpoint.slots,
   state,
   weight: endpoint.weight,
-  operations: [...operationsOf[endpoint.kind]],
-  options: {},
-  credential: null,
+  operations: [...(endpoint.operations ?? operationsOf[endpoint.kind])],
+  options: { ...endpoint.options },
+  credential: endpoint.credential,
 })
 
 /** What the decision to publish rests on. */

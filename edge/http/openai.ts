@@ -7,19 +7,10 @@ import type { InferenceRefusal } from '../../shared/refusal.ts'
 import type { ModelName } from '../../shared/ids.ts'
 import type { Dialect, Wish } from '../facts.ts'
 import { readFields, readJsonBody } from './body.ts'
+import { modelField, streamField, textField } from './fields.ts'
 import { openAiVoice } from './refuse.ts'
 
-const modelField = v.custom<ModelName>(
-  (value) => typeof value === 'string' && value.length > 0 && value.length <= 256,
-  'expected the name of a model',
-)
-
-const common = {
-  model: modelField,
-  // Clients send null for "not set".
-  stream: v.nullish(v.boolean('expected true or false')),
-  user: v.nullish(v.string('expected a string')),
-}
+const common = { model: modelField, stream: streamField, user: textField }
 
 const tokens = v.array(v.pipe(v.number(), v.integer()))
 

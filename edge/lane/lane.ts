@@ -2,7 +2,7 @@
 // Lanes are pure. A lane never waits, never sends, and never decides where a request goes; the stages call it.
 
 import type { Result } from '../../shared/result.ts'
-import type { SseEvent } from '../stream/reader.ts'
+import type { SseEvent } from './sse.ts'
 
 /** What a lane is given of a request. */
 export type Asking = {
@@ -72,6 +72,8 @@ export type Lane = {
   readonly outgoing: (asking: Asking) => Outgoing
   /** A 2xx answer in one piece; an error hidden in it, or bytes that are no answer of the protocol, are a fault (status 502 for the latter). */
   readonly whole: (body: Uint8Array, contentType: string, asking: Asking) => Result<Whole, EngineFault>
+  /** Whether an answer too large to hold may go out as it comes, unchecked: only where nothing in it would have to change. Absent: never. */
+  readonly mayPassUnread?: (asking: Asking, contentType: string) => boolean
   /** null when the operation never streams. */
   readonly events: ((asking: Asking) => EventLane) | null
   /** A body that came with a status other than 2xx. */

@@ -2,7 +2,6 @@
 // answers and events go out as they came. Pure.
 
 import { err, ok, type Result } from '../../shared/result.ts'
-import type { SseEvent } from '../stream/reader.ts'
 import { engineFault, hiddenFault } from './engine-error.ts'
 import { countOf, isRecord, parseJsonBytes, parseJsonText, textOf, type Json } from './json.ts'
 import type { Asking, EngineFault, EventLane, Lane, Outgoing, Taken, Usage, Whole } from './lane.ts'
@@ -17,6 +16,7 @@ const versionDefault = '2023-06-01'
 export const messagesLane: Lane = {
   outgoing: (asking) => outgoing('/v1/messages', asking),
   whole: wholeMessage,
+  mayPassUnread: () => true,
   events: messageEvents,
   fault: engineFault,
 }
@@ -108,7 +108,7 @@ function messageEvents(): EventLane {
   let saidSomething = false
   let stopped = false
 
-  const take = (event: SseEvent): Taken => {
+  const take: EventLane['take'] = (event) => {
     const pass = (means: Taken['means']): Taken => ({ out: event.raw, means, fault: null })
     // Comments and pings show life to whoever is nearer; this side shows its own.
     if (event.data === '' || event.event === 'ping') return { out: null, means: 'nothing', fault: null }

@@ -8,8 +8,9 @@ import type { EngineFault } from './lane.ts'
 const tooLong =
   /maximum context length|context (window|size|length)|exceeds? (the )?max(imum)?[ _]?(model|input|sequence|prompt)[ _-]?len|longer than the maximum|must be less than max_(input|seq)/i
 
-/** Triton, KServe and MLServer on a model that is not there, or not yet. */
-const noModel = /request for unknown model|model .{0,300}?(is not (ready|found|loaded|available)|not found|not ready|does not exist)/is
+/** Triton, KServe and MLServer on a model that is not there, or not yet. From the text's beginning: an input of a model can be missing too. */
+const noModel =
+  /^(request for unknown model|model (with name )?\S+( (with )?version \S+)? ((is )?not (at ready|ready|found|loaded|available)|does not exist))/i
 
 /** A body with a bad status. The path was chosen here and the endpoint registered here, so a model or path it lacks is our fault, not the caller's. */
 export function oipFault(status: number, body: string): EngineFault {

@@ -2,7 +2,7 @@
 // both directions but for the model's name in answers. A path names no version: an endpoint serves exactly one. Pure.
 
 import { err, ok, type Result } from '../../shared/result.ts'
-import type { SseEvent } from '../stream/reader.ts'
+import type { SseEvent } from './sse.ts'
 import { hiddenFault } from './engine-error.ts'
 import { countOf, isRecord, parseJsonText, textOf, type Json } from './json.ts'
 import type { Asking, EngineFault, EventLane, Lane, Taken, Usage, Whole } from './lane.ts'
@@ -31,6 +31,8 @@ export const inferLane: Lane = {
     }
   },
   whole: wholeTensors,
+  // A binary answer's header with the length of its JSON is computed from the whole of it.
+  mayPassUnread: (_asking, contentType) => /^application\/json\b/i.test(contentType),
   events: null,
   fault: oipFault,
 }

@@ -2,7 +2,7 @@
 // the model's name and the wish for usage; answers are repaired only where they break the protocol's schema. Pure.
 
 import { err, ok, type Result } from '../../shared/result.ts'
-import type { SseEvent } from '../stream/reader.ts'
+import type { SseEvent } from './sse.ts'
 import { base64Of, floatsOf } from './embedding.ts'
 import { engineFault, hiddenFault } from './engine-error.ts'
 import { countOf, isRecord, parseJsonBytes, parseJsonText, recordsOf, textOf, type Json } from './json.ts'
@@ -15,6 +15,7 @@ const decoder = new TextDecoder()
 export const chatLane: Lane = {
   outgoing: (asking) => outgoing('/v1/chat/completions', asking),
   whole: (body, contentType) => wholeChoices(body, contentType, repairChatChoice),
+  mayPassUnread: () => true,
   events: choiceEvents,
   fault: engineFault,
 }
@@ -22,6 +23,7 @@ export const chatLane: Lane = {
 export const completionsLane: Lane = {
   outgoing: (asking) => outgoing('/v1/completions', asking),
   whole: (body, contentType) => wholeChoices(body, contentType, repairTextChoice),
+  mayPassUnread: () => true,
   events: choiceEvents,
   fault: engineFault,
 }
@@ -29,6 +31,8 @@ export const completionsLane: Lane = {
 export const embeddingsLane: Lane = {
   outgoing: (asking) => outgoing('/v1/embeddings', asking),
   whole: wholeEmbeddings,
+  // Half-converted numbers would be silent nonsense.
+  mayPassUnread: (asking) => !wantsBase64(asking),
   events: null,
   fault: engineFault,
 }
@@ -98,14 +102,16 @@ function wholeEmbeddings(body: Uint8Array, contentType: string, asking: Asking):
   const hidden = hiddenFault(json)
   if (hidden) return err(hidden)
   if (!isRecord(json) || !Array.isArray(json['data'])) return unreadable('list of embeddings')
-  const wantsBase64 = isRecord(asking.json) && asking.json['encoding_format'] === 'base64'
+  const inBase64 = wantsBase64(asking)
   const rows = recordsOf(json['data'])
-  const converted = rows.map((row) => (wantsBase64 ? withBase64(row) : withFloats(row)))
+  const converted = rows.map((row) => (inBase64 ? withBase64(row) : withFloats(row)))
   if (converted.some((row) => row === null)) return unreadable('list of numbers')
   const changed = converted.some((row, index) => row !== rows[index])
   const bytes = changed ? encoder.encode(JSON.stringify({ ...json, data: converted })) : body
   return ok({ body: bytes, contentType: changed ? 'application/json' : contentType, headers: {}, usage: usageOf(json) })
 }
+
+const wantsBase64 = ({ json }: Asking): boolean => isRecord(json) && json['encoding_format'] === 'base64'
 
 function withBase64(row: Json): Json | null {
   if (typeof row['embedding'] === 'string') return row

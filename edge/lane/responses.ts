@@ -2,7 +2,6 @@
 // go out as they came. Pure.
 
 import { err, ok, type Result } from '../../shared/result.ts'
-import type { SseEvent } from '../stream/reader.ts'
 import { engineFault, hiddenFault } from './engine-error.ts'
 import { countOf, isRecord, parseJsonBytes, parseJsonText, textOf } from './json.ts'
 import type { Asking, EngineFault, EventLane, Lane, Outgoing, Taken, Usage, Whole } from './lane.ts'
@@ -11,7 +10,7 @@ import { spliceTopLevel } from './splice.ts'
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()
 
-export const responsesLane: Lane = { outgoing, whole, events: responseEvents, fault: engineFault }
+export const responsesLane: Lane = { outgoing, whole, mayPassUnread: () => true, events: responseEvents, fault: engineFault }
 
 function outgoing(asking: Asking): Outgoing {
   const renamed = asking.servedName !== asking.model
@@ -65,7 +64,7 @@ function responseEvents(): EventLane {
   let usage: Usage | null = null
   let ended = false
 
-  const take = (event: SseEvent): Taken => {
+  const take: EventLane['take'] = (event) => {
     const pass = (means: Taken['means']): Taken => ({ out: event.raw, means, fault: null })
     const failing = (fault: EngineFault): Taken => ({ out: null, means: 'nothing', fault })
     if (event.data === '') return { out: null, means: 'nothing', fault: null }

@@ -11,7 +11,7 @@ import { nextAlarm, type Moments } from './alarm.ts'
 import { stallAfterMs } from './cadence.ts'
 import { detailOf, fail, refusalOf, type Problem } from './failure.ts'
 import { concat, droppedHeader, readChunk, settled } from './hold.ts'
-import { eventReader, type SseEvent } from './reader.ts'
+import { eventReader, type SseEvent } from '../lane/sse.ts'
 import type { StreamPorts, Terms } from './stream.ts'
 
 const encoder = new TextEncoder()

@@ -4,7 +4,6 @@
 import { limits } from '../../shared/limits.ts'
 import { ok, type Result } from '../../shared/result.ts'
 import type { Answer, Called, CallFailure, Ended } from '../facts.ts'
-import { isRecord } from '../lane/json.ts'
 import { detailOf, fail, type Problem } from './failure.ts'
 import type { StreamPorts } from './stream.ts'
 
@@ -18,18 +17,15 @@ export async function hold(called: Called, receivedAtMs: number, ports: StreamPo
     chunks.push(read.chunk)
     bytes += read.chunk.length
   }
-  if (!mayPassUnread(called))
+  if (!called.lane.mayPassUnread?.(called.asking, called.contentType))
     return fail(
       called,
-      { failed: `an answer of more than ${limits.heldAnswerBytesMax} bytes that has to be converted` },
+      { failed: `an answer of more than ${limits.heldAnswerBytesMax} bytes, which has to be seen whole` },
       receivedAtMs,
       ports,
     )
   return ok(passOn(called, chunks, ports))
 }
-
-/** Embeddings in base64 have to be seen whole; half-converted numbers would be silent nonsense. */
-const mayPassUnread = ({ asking }: Called): boolean => !(isRecord(asking.json) && asking.json['encoding_format'] === 'base64')
 
 function whole(called: Called, body: Uint8Array, receivedAtMs: number, ports: StreamPorts): Result<Answer, CallFailure> {
   const read = called.lane.whole(body, called.contentType, called.asking)

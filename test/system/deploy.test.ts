@@ -9,7 +9,7 @@ const root = path.resolve(import.meta.dirname, '../..')
 
 function deploy(...args: string[]) {
   const home = newHome()
-  const { CLOUDFLARE_API_TOKEN: _, OPERATOR_TOKEN: __, ...env } = process.env
+  const { CLOUDFLARE_API_TOKEN: _, OPERATOR_TOKEN: __, CREDENTIAL_KEY: ___, ...env } = process.env
   try {
     // A home without wrangler's own login, so that the machine's user does not decide the test.
     return spawnSync(process.execPath, ['cli/deploy/deploy.ts', ...args], {
@@ -36,4 +36,5 @@ it('a real one names every secret that is missing, in one go', () => {
   expect(run.status).toBe(1)
   expect(run.stderr).toContain('CLOUDFLARE_API_TOKEN')
   expect(run.stderr).toContain('OPERATOR_TOKEN')
+  expect(run.stderr).toContain('CREDENTIAL_KEY')
 })

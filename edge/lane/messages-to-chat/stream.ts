@@ -3,7 +3,6 @@
 // and there is a bound to that. Pure but for the state of one stream.
 
 import { limits } from '../../../shared/limits.ts'
-import type { SseEvent } from '../../stream/reader.ts'
 import { hiddenFault } from '../engine-error.ts'
 import { isRecord, parseJsonText, recordsOf, textOf, type Json } from '../json.ts'
 import type { EngineFault, EventLane, Taken, Usage } from '../lane.ts'
@@ -65,7 +64,7 @@ class MessageStream {
     this.#model = model
   }
 
-  take(event: SseEvent): Taken {
+  take(event: Parameters<EventLane['take']>[0]): Taken {
     if (event.data === '' || this.stopped) return nothing
     // Without a reason to finish the answer is not known to be whole, whatever the engine says afterwards.
     if (event.data === '[DONE]') return this.#finish === null ? nothing : this.#stop()

@@ -150,7 +150,7 @@ class Reader {
     return true
   }
 
-  #openBracket(char: '{' | '[' | string): boolean {
+  #openBracket(char: string): boolean {
     if (this.#open.length >= depthMax) return false
     this.#release(char)
     this.#open += char
@@ -171,8 +171,12 @@ class Reader {
   /** Closes what is open but for the outermost bracket, and begins the field that says so with what was held and `rest`. */
   #giveUp(rest: string): void {
     const inString = this.state === 'string' || this.state === 'escape'
-    const brackets = [...this.#open.slice(1)].toReversed().map((bracket) => (bracket === '{' ? '}' : ']'))
-    this.#out += `${this.state === 'start' ? '{' : ''}${inString ? '"' : ''}${this.#owesValue ? ':null' : ''}${brackets.join('')}`
+    const closers = this.#open
+      .slice(1)
+      .split('')
+      .map((bracket) => (bracket === '{' ? '}' : ']'))
+      .toReversed()
+    this.#out += `${this.state === 'start' ? '{' : ''}${inString ? '"' : ''}${this.#owesValue ? ':null' : ''}${closers.join('')}`
     this.#out += `${this.#hasMembers ? ',' : ''}"INVALID_JSON":"${escaped(this.#held + rest)}`
     this.#held = ''
     this.state = 'invalid'

@@ -11,7 +11,7 @@ export type Database = { readonly rows: RowStore; readonly catalogue: CatalogueR
 const stamp: Stamp = { atMs: 1_000, actor: 'operator', requestId: 'r1' }
 const drafts = {
   region: { name: 'fra', latitude: 50.1, longitude: 8.7, jurisdiction: 'eu', locationHint: 'weur' },
-  model: { name: 'owner/Atlas', description: 'a model' },
+  model: { name: 'owner/Atlas', description: 'a model', firstTokenMsMax: 60_000, holdMsMax: null },
   version: {
     id: 'atlas-1',
     model: 'owner/Atlas',
@@ -30,6 +30,10 @@ const drafts = {
     slots: 4,
     weight: 1.5,
     state: 'enabled',
+    operations: ['chat'],
+    options: { targetVariant: 'blue' },
+    credential: 'v1.eeee.eeee',
+    hasCredential: true,
   },
   alias: { environment: 'production', model: 'owner/Atlas', stable: 'atlas-1', canary: null, weightBp: 0, salt: 's' },
   tenant: { id: 'acme', name: 'Acme', disabled: false },
@@ -76,7 +80,7 @@ export function databaseContract(open: () => Database): void {
   describe('rows', () => {
     it.each(kindsInOrder)('%s: what is created is read back and audited, without any trace of a secret', async (kind) => {
       await createAll(store())
-      const { secretSha256: _hash, ...fields } = drafts[kind] as Draft<'key'>
+      const { secretSha256: _hash, credential: _sealed, ...fields } = drafts[kind] as Draft<'key'> & Draft<'endpoint'>
       const expected = { ...fields, generation: 1, createdAtMs: 1_000, updatedAtMs: 1_000 }
       expect(await row(kind)).toEqual(expected)
       expect(await store().list(kind, { after: null, limit: 5 })).toEqual([expected])
@@ -108,7 +112,7 @@ export function databaseContract(open: () => Database): void {
       for (const environment of ['development', 'staging'] as const) {
         await store().create('alias', { ...drafts.alias, environment }, stamp)
       }
-      await store().create('model', { name: 'zeta', description: '' } as Draft<'model'>, stamp)
+      await store().create('model', { name: 'zeta', description: '', firstTokenMsMax: null, holdMsMax: null } as Draft<'model'>, stamp)
       await store().create('version', { ...drafts.version, id: 'z-1', model: 'zeta' } as Draft<'version'>, stamp)
       await store().create('alias', { ...drafts.alias, environment: 'development', model: 'zeta', stable: 'z-1' } as Draft<'alias'>, stamp)
       const seen = async (after: readonly string[] | null, limit: number) =>
@@ -141,6 +145,20 @@ export function databaseContract(open: () => Database): void {
       })
       expect(await store().remove('endpoint', before, stamp)).toEqual({ ok: false, error: { reason: 'generation_mismatch', current: 2 } })
       expect(await auditCount()).toBe(kindsInOrder.length + 1)
+    })
+
+    it('a credential is written and taken away without being seen; whether there is one is the database’s own word', async () => {
+      await createAll(store())
+      const first = await row('endpoint')
+      const without = await store().update('endpoint', first, { credential: null, hasCredential: false }, stamp)
+      expect(without).toMatchObject({ ok: true, value: { hasCredential: false, generation: 2 } })
+      expect(await row('endpoint')).toEqual(without.ok && without.value)
+      const again = await store().update('endpoint', await row('endpoint'), { credential: 'v1.eeee.ffff', hasCredential: true }, stamp)
+      expect(await row('endpoint')).toEqual(again.ok && again.value)
+      expect(await row('endpoint')).toMatchObject({ hasCredential: true, generation: 3 })
+      expect((await open().catalogue.load(0)).endpoints[0]?.credential).toBe('v1.eeee.ffff')
+      const seen = [await store().list('endpoint', { after: null, limit: 5 }), await store().audit({ beforeSeq: null, limit: 50 })]
+      expect(JSON.stringify([without, again, ...seen])).not.toContain('eeee')
     })
 
     it('a row deleted and made again is another, though its generation is the same', async () => {
@@ -182,7 +200,7 @@ export function databaseContract(open: () => Database): void {
       ['key', { id: 'n'.repeat(16), tenant: 'none' }, 'tenant', 'the tenant "none" does not exist'],
     ])('%s %j: a missing reference is named', async (kind, change, what, detail) => {
       await createAll(store())
-      await store().create('model', { name: 'other', description: '' } as Draft<'model'>, stamp)
+      await store().create('model', { name: 'other', description: '', firstTokenMsMax: null, holdMsMax: null } as Draft<'model'>, stamp)
       await store().create('version', { ...drafts.version, id: 'other-1', model: 'other' } as Draft<'version'>, stamp)
       const before = await auditCount()
       const draft = { ...drafts[kind], ...change } as Draft<Kind>
@@ -226,16 +244,18 @@ export function databaseContract(open: () => Database): void {
     it('numbers writes, and shows one instant of everything', async () => {
       const reader = open().catalogue
       expect(await reader.seq()).toBe(0)
-      expect(await reader.load(0)).toEqual({ seq: 0, regions: [], endpoints: [], aliases: [], written: [] })
+      expect(await reader.load(0)).toEqual({ seq: 0, regions: [], endpoints: [], aliases: [], models: [], written: [] })
       await createAll(store())
       expect(await reader.seq()).toBe(kindsInOrder.length)
       const catalogue = await reader.load(0)
       const { name, latitude, longitude, jurisdiction, locationHint } = drafts.region
+      const { hasCredential: _derived, ...endpointFields } = drafts.endpoint
       expect(catalogue).toEqual({
         seq: kindsInOrder.length,
         regions: [{ name, latitude, longitude, jurisdiction, locationHint }],
-        endpoints: [{ ...drafts.endpoint, model: 'owner/Atlas' }],
+        endpoints: [{ ...endpointFields, model: 'owner/Atlas' }],
         aliases: [{ ...drafts.alias, createdAtMs: 1_000 }],
+        models: [{ name: 'owner/Atlas', firstTokenMsMax: 60_000, holdMsMax: null }],
         written: ['acme', 'k'.repeat(16)],
       })
       expect((await reader.load(kindsInOrder.length - 1)).written).toEqual(['k'.repeat(16)])

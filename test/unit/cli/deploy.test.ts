@@ -39,7 +39,8 @@ describe('the deployed toml', () => {
 /** An account as wrangler shows it: what exists, and what was done, in order. */
 function account(so: {
   readonly workers?: string[]
-  readonly secrets?: string[]
+  /** Per Worker. */
+  readonly secrets?: Readonly<Record<string, readonly string[]>>
   readonly databases?: string[]
   readonly namespaces?: string[]
   readonly fail?: string
@@ -54,7 +55,7 @@ function account(so: {
     const line = args.join(' ')
     if (so.fail && line.includes(so.fail)) return answer('', 1)
     if (line === 'whoami') return answer('You are not authenticated. Please run `wrangler login`.')
-    if (line.startsWith('secret list')) return answer(JSON.stringify((so.secrets ?? []).map((name) => ({ name }))))
+    if (line.startsWith('secret list')) return answer(JSON.stringify((so.secrets?.[args[3] ?? ''] ?? []).map((name) => ({ name }))))
     if (line.startsWith('deployments list')) return answer('[]', workers.has(args[3] ?? '') ? 0 : 1)
     if (line === 'd1 list --json') return answer(JSON.stringify([...databases].map((name) => ({ name, uuid: `uuid-of-${name}` }))))
     if (line === 'kv namespace list')
@@ -77,12 +78,12 @@ function account(so: {
   return { at, done, written }
 }
 
-const env = { CLOUDFLARE_API_TOKEN: 't', OPERATOR_TOKEN: 'x'.repeat(32) }
+const env = { CLOUDFLARE_API_TOKEN: 't', OPERATOR_TOKEN: 'x'.repeat(32), CREDENTIAL_KEY: 'y'.repeat(44) }
 const everything = {
   workers: ['isochrone-core', 'isochrone-edge'],
   databases: ['isochrone'],
   namespaces: ['isochrone-state'],
-  secrets: ['OPERATOR_TOKEN'],
+  secrets: { 'isochrone-core': ['OPERATOR_TOKEN', 'CREDENTIAL_KEY'], 'isochrone-edge': ['CREDENTIAL_KEY'] },
 }
 
 describe('deploy', () => {
@@ -93,16 +94,21 @@ describe('deploy', () => {
       'd1 create isochrone',
       'kv namespace create isochrone-state',
       'd1 migrations apply isochrone --remote --config core.toml',
-      'deploy --config core-first.toml --secrets-file secrets.json',
-      'deploy --config edge.toml',
+      'deploy --config core-first.toml --secrets-file core-secrets.json',
+      'deploy --config edge.toml --secrets-file edge-secrets.json',
       'deploy --config core.toml',
     ])
     expect(written.get('core-first.toml')).not.toContain('LEDGER')
+    expect(JSON.parse(written.get('core-secrets.json') ?? '')).toEqual({
+      OPERATOR_TOKEN: env.OPERATOR_TOKEN,
+      CREDENTIAL_KEY: env.CREDENTIAL_KEY,
+    })
+    expect(JSON.parse(written.get('edge-secrets.json') ?? '')).toEqual({ CREDENTIAL_KEY: env.CREDENTIAL_KEY })
     expect(written.get('core.toml')).toContain('uuid-of-isochrone')
     expect(written.get('edge.toml')).toContain('id-of-isochrone-state')
   })
 
-  it('later: migrations, core, edge; the secret stays as it is unless a new one is given', async () => {
+  it('later: migrations, core, edge; the secrets stay as they are unless new ones are given', async () => {
     const { at, done } = account(everything)
     await deploy(at({ CLOUDFLARE_API_TOKEN: 't' }))
     expect(done).toEqual([
@@ -115,7 +121,7 @@ describe('deploy', () => {
   it('names all that is missing, and does nothing', async () => {
     const { at, done } = account({})
     const failed = deploy(at({}))
-    await expect(failed).rejects.toThrow(/CLOUDFLARE_API_TOKEN[\s\S]*OPERATOR_TOKEN/)
+    await expect(failed).rejects.toThrow(/CLOUDFLARE_API_TOKEN[\s\S]*OPERATOR_TOKEN[\s\S]*CREDENTIAL_KEY/)
     expect(done).toEqual([])
   })
 
@@ -123,6 +129,20 @@ describe('deploy', () => {
     const { at, done } = account(everything)
     await expect(deploy(at({ ...env, OPERATOR_TOKEN: 'secret' }))).rejects.toThrow(/at least 24 characters/)
     expect(done).toEqual([])
+  })
+
+  it('refuses a credential key that can be guessed', async () => {
+    const { at, done } = account(everything)
+    await expect(deploy(at({ ...env, CREDENTIAL_KEY: 'y'.repeat(31) }))).rejects.toThrow(/CREDENTIAL_KEY of at least 32 characters/)
+    expect(done).toEqual([])
+  })
+
+  it('a deployment from before the credential key is told to give one; one that only core has, that the edge lacks it', async () => {
+    const before = account({ ...everything, secrets: { 'isochrone-core': ['OPERATOR_TOKEN'] } })
+    await expect(deploy(before.at({ CLOUDFLARE_API_TOKEN: 't' }))).rejects.toThrow(/missing:\n {2}- CREDENTIAL_KEY/)
+    const half = account({ ...everything, secrets: { 'isochrone-core': ['OPERATOR_TOKEN', 'CREDENTIAL_KEY'] } })
+    await expect(deploy(half.at({ CLOUDFLARE_API_TOKEN: 't' }))).rejects.toThrow(/CREDENTIAL_KEY.*isochrone-edge does not have it yet/)
+    expect([...before.done, ...half.done]).toEqual([])
   })
 
   it('stops at the step that fails and says which', async () => {

@@ -83,6 +83,8 @@ describe('problem', () => {
   } = {
     operator_unknown: [401, { reason: 'operator_unknown' }],
     operator_token_unset: [503, { reason: 'operator_token_unset' }],
+    credential_key_unset: [503, { reason: 'credential_key_unset' }],
+    private_address: [422, { reason: 'private_address', param: 'url', range: 'loopback' }],
     not_found: [404, { reason: 'not_found', what: 'region', id: 'fra' }],
     unknown_route: [404, { reason: 'unknown_route', method: 'GET', path: '/x' }],
     wrong_method: [405, { reason: 'wrong_method', method: 'PUT', path: '/x', allowed: 'GET' }],
@@ -190,7 +192,16 @@ describe('bodies', () => {
   it('fills in what was left out', () => {
     expect(readFields(resources.endpoint.create as never, good.endpoint)).toEqual({
       ok: true,
-      value: { ...good.endpoint, url: 'https://a.example/base', kind: 'openai', weight: 1, state: 'enabled' },
+      value: {
+        ...good.endpoint,
+        url: 'https://a.example/base',
+        kind: 'openai',
+        weight: 1,
+        state: 'enabled',
+        operations: null,
+        options: {},
+        credential: null,
+      },
     })
   })
 
@@ -205,6 +216,10 @@ describe('bodies', () => {
     ['model', 'name', 'a@b'],
     ['model', 'name', '/a'],
     ['model', 'description', 'x'.repeat(2_001)],
+    ['model', 'firstTokenMsMax', 99],
+    ['model', 'firstTokenMsMax', 600_001],
+    ['model', 'holdMsMax', 100.5],
+    ['model', 'holdMsMax', '1000'],
     ['version', 'digest', 'sha256:AB'],
     ['version', 'digest', `sha256:${'AB'.repeat(32)}`],
     ['version', 'engine', ''],
@@ -215,6 +230,12 @@ describe('bodies', () => {
     ['endpoint', 'slots', 1.5],
     ['endpoint', 'weight', -1],
     ['endpoint', 'state', 'on'],
+    ['endpoint', 'operations', []],
+    ['endpoint', 'operations', 'chat'],
+    ['endpoint', 'operations.0', ['paint']],
+    ['endpoint', 'operations', ['chat', 'chat']],
+    ['endpoint', 'options', []],
+    ['endpoint', 'options', null],
     ['endpoint', 'url', 'ftp://a'],
     ['endpoint', 'url', 'a.example'],
     ['endpoint', 'url', 'http://u:p@a'],
@@ -235,7 +256,7 @@ describe('bodies', () => {
     ['key', 'expiresAtMs', '2030-01-01'],
     ['key', 'expiresAtMs', -1],
   ])('%s: refuses %s = %j', (kind, field, value) => {
-    const answer = readFields(resources[kind].create, { ...good[kind], [field]: value })
+    const answer = readFields(resources[kind].create, { ...good[kind], [field.split('.')[0] ?? '']: value })
     expect(answer).toMatchObject({ ok: false, error: { reason: 'invalid_field', param: field } })
   })
 
@@ -260,10 +281,14 @@ describe('bodies', () => {
 
   it('a key is made of fresh parts, and only the hash of its secret is kept', async () => {
     let made = 0
-    const { draft, shownOnce } = await resources.key.make({ tenant: 'acme', environment: 'staging', name: 'x' }, (bytes = 10) => {
+    const freshId = (bytes = 10) => {
       made += 1
       return String(made).repeat((bytes * 8) / 5)
-    })
+    }
+    const body = { tenant: 'acme', environment: 'staging', name: 'x' }
+    const answer = await resources.key.make(body, { freshId, seal: null, allowPrivateEndpoints: false })
+    if (!answer.ok) throw new Error(answer.error.reason)
+    const { draft, shownOnce } = answer.value
     const key = readApiKey(shownOnce['key'] ?? '')
     expect(key).toMatchObject({ environment: 'staging', id: draft.id })
     expect(draft.secretSha256).toBe(await sha256Hex(key?.secret ?? ''))

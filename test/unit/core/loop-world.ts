@@ -72,6 +72,9 @@ export const endpointRow = (id: string, more: Partial<CatalogueEndpoint> = {}): 
   slots: 4,
   weight: 1,
   state: 'enabled',
+  operations: null,
+  options: {},
+  credential: null,
   ...more,
 })
 
@@ -95,6 +98,7 @@ export class World {
   regions: Region[] = [regionAt('fra', 50.1, 8.7)]
   endpoints: CatalogueEndpoint[] = [endpointRow('e1')]
   aliases: Catalogue['aliases'] = []
+  models: Catalogue['models'] = []
   audit: { readonly seq: number; readonly resource: 'key' | 'tenant' | 'other'; readonly id: string }[] = []
   keys = new Map<string, Credential>()
   database: 'live' | 'hang' | 'fail' = 'live'
@@ -179,6 +183,7 @@ export class World {
               regions: this.regions,
               endpoints: this.endpoints,
               aliases: this.aliases,
+              models: this.models,
               written: [...new Set(writes(after).map((row) => row.id))],
             }),
           ),
@@ -200,8 +205,9 @@ export class World {
           ),
       },
       prober: {
-        check: (url) =>
+        check: (address) =>
           call(() => {
+            const url = address.replace(/\/health$/, '')
             this.log.push(`probe ${url}`)
             const mood = this.moods.get(url) ?? 'live'
             return mood === 'hang' ? never() : { ok: mood === 'live', detail: mood }

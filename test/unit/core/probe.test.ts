@@ -9,6 +9,7 @@ import { limits } from '../../../shared/limits.ts'
 
 const record = (more: Partial<ProbeRecord>): ProbeRecord => ({
   url: 'http://e',
+  address: 'http://e/health',
   liveness: unprobed,
   last: null,
   nextAtMs: 0,

@@ -8,7 +8,15 @@ import { cellTargets, homeTargets } from '../../../core/publish/targets.ts'
 import { origins, roundTripMs } from '../../../shared/geo.ts'
 import type { CellId, EndpointId } from '../../../shared/ids.ts'
 import { limits } from '../../../shared/limits.ts'
-import { endpointStates, mayServe, readSnapshot, type Endpoint, type EndpointState, type Region } from '../../../shared/wire/snapshot.ts'
+import {
+  endpointStates,
+  mayServe,
+  readSnapshot,
+  snapshotFormat,
+  type Endpoint,
+  type EndpointState,
+  type Region,
+} from '../../../shared/wire/snapshot.ts'
 import { cell, endpointRow, regionAt } from './loop-world.ts'
 
 const fra = regionAt('fra', 50.1, 8.7)
@@ -26,6 +34,7 @@ const contentWith = (
         endpointRow(id, { region: region as never, ...(model ? { model: model as never } : {}) }),
       ),
       aliases: [],
+      models: [],
     },
     new Map(rows.map(({ id, state }) => [id as EndpointId, state])),
   )
@@ -144,7 +153,7 @@ describe('what is published', () => {
 
   it('is a snapshot that readers accept, beginning with generation 1', () => {
     expect(readSnapshot(JSON.parse(JSON.stringify(first.snapshot)))).toEqual(first.snapshot)
-    expect(first.snapshot).toMatchObject({ format: 1, generation: 1, publishedAtMs: nowMs, changed: [] })
+    expect(first.snapshot).toMatchObject({ format: snapshotFormat, generation: 1, publishedAtMs: nowMs, changed: [] })
   })
 
   it('even of an empty catalogue: to know that there is nothing is to know something', () => {
@@ -183,6 +192,9 @@ describe('what is published', () => {
         slots: 4,
         state: 'disabled',
         weight: 1,
+        operations: ['chat', 'completions', 'embeddings'],
+        options: {},
+        credential: null,
       } satisfies Record<keyof Endpoint, unknown>,
     ])
   })
@@ -222,7 +234,7 @@ describe('what is published', () => {
 })
 
 const publishedWith = (endpoints: readonly CatalogueEndpoint[], regions: readonly Region[], retired: readonly CellId[] = []): Published => {
-  const content = contentOf({ regions, endpoints, aliases: [] }, new Map())
+  const content = contentOf({ regions, endpoints, aliases: [], models: [] }, new Map())
   const next = nextPublished(null, { content, written: [], auditSeq: 0, generationFloor: 0, retired }, 0)
   if (!next) throw new Error('must be published')
   return next

@@ -41,7 +41,11 @@ describe('readMessages', () => {
   })
 
   it('never throws (property)', () => {
-    fc.assert(fc.property(fc.jsonValue(), (body) => expect(typeof readMessages(body).ok).toBe('boolean')))
+    fc.assert(
+      fc.property(fc.jsonValue(), (body) => {
+        expect(typeof readMessages(body).ok).toBe('boolean')
+      }),
+    )
   })
 })
 

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { oipFault } from '../../../edge/lane/open-inference-fault.ts'
 import { generateLane, generateStreamLane, inferLane, metadataLane } from '../../../edge/lane/open-inference.ts'
 import type { Asking, Lane } from '../../../edge/lane/lane.ts'
-import { eventReader } from '../../../edge/stream/reader.ts'
+import { eventReader } from '../../../edge/lane/sse.ts'
 
 const encode = (text: string): Uint8Array => new TextEncoder().encode(text)
 const decode = (bytes: Uint8Array | null): string => new TextDecoder().decode(bytes ?? new Uint8Array())
@@ -236,6 +236,8 @@ describe('faults', () => {
   it.each([
     [400, '{"error":"unexpected shape for input \'x\'"}', 400, null, "unexpected shape for input 'x'"],
     [400, '{"error":"Request for unknown model: \'m\' is not found"}', 502, null, "Request for unknown model: 'm' is not found"],
+    [400, '{"error":"model m with version 3 is not ready yet"}', 502, null, 'model m with version 3 is not ready yet'],
+    [400, '{"error":"model m: input x not found"}', 400, null, 'model m: input x not found'],
     [404, '{"error":"Model m not found"}', 502, null, 'Model m not found'],
     [405, '', 502, null, 'The engine gave no reason.'],
     [503, '{"error":"Model m is not ready"}', 503, null, 'Model m is not ready'],

@@ -29,7 +29,12 @@ export default defineConfig(async () => ({
     cloudflareTest({
       wrangler: { configPath: path.join(root, 'core/wrangler.toml') },
       miniflare: {
-        bindings: { OPERATOR_TOKEN: 'test-operator-token', TEST_MIGRATIONS: await readD1Migrations(path.join(root, 'migrations')) },
+        bindings: {
+          OPERATOR_TOKEN: 'test-operator-token',
+          CREDENTIAL_KEY: 'test-credential-key-of-32-characters',
+          ALLOW_PRIVATE_ENDPOINTS: 'true',
+          TEST_MIGRATIONS: await readD1Migrations(path.join(root, 'migrations')),
+        },
         outboundService: outside,
         workers: [
           {

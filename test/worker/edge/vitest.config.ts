@@ -38,6 +38,7 @@ export default defineConfig({
     cloudflareTest({
       wrangler: { configPath: path.join(root, 'wrangler.toml') },
       miniflare: {
+        bindings: { ALLOW_PRIVATE_ENDPOINTS: 'true', CREDENTIAL_KEY: 'test-credential-key-of-32-characters' },
         outboundService: engines,
         workers: [
           {

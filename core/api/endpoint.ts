@@ -1,0 +1,93 @@
+// What is particular about endpoints: where they may stand, what their kind wants to be told, and their credential, which comes in once,
+// is sealed before it is written, and never goes out again. No refusal here repeats a part of a credential.
+
+import * as v from 'valibot'
+import { refusedRange } from '../../shared/address.ts'
+import { readEndpointCredential } from '../../shared/endpoint-credential.ts'
+import type { EndpointId } from '../../shared/ids.ts'
+import { operations, type EndpointKind } from '../../shared/operations.ts'
+import type { AdminRefusal } from '../../shared/refusal.ts'
+import { err, ok, type Result } from '../../shared/result.ts'
+import { awsRegion, readSageMakerUrl, sageMakerName } from '../../shared/sagemaker.ts'
+import type { Fields, Options } from '../facts.ts'
+import type { AdminPorts } from '../ports.ts'
+import { readFields } from './body.ts'
+import { oneOf } from './fields.ts'
+
+type Said<T> = Result<T, AdminRefusal>
+
+/** What it can be asked to do; null: what its kind does (shared/operations.ts). */
+export const operationList = v.nullable(
+  v.pipe(
+    v.array(oneOf(operations), 'must be a list of operations, or null for those of its kind'),
+    v.minLength(1, 'must name an operation, or be null for those of its kind'),
+    v.check((list) => new Set(list).size === list.length, 'must name each operation once'),
+  ),
+)
+
+/** Read by kind below: the kind is another field. */
+export const anyOptions = v.custom<object>(
+  (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
+  'must be an object',
+)
+
+const awsName = v.pipe(v.string('must be a text'), v.regex(sageMakerName, 'must be 1 to 63 letters, digits and "-"'))
+const region = v.pipe(v.string('must be a text'), v.regex(awsRegion, 'must be a region of AWS, such as eu-central-1'))
+
+const optionsByKind = {
+  openai: v.strictObject({}),
+  anthropic: v.strictObject({}),
+  open_inference: v.strictObject({}),
+  sagemaker: v.strictObject({
+    targetVariant: v.optional(awsName),
+    inferenceComponent: v.optional(awsName),
+    region: v.optional(region),
+  }),
+} as const satisfies Readonly<Record<EndpointKind, v.GenericSchema>>
+
+/** The options as this kind takes them. Refusal: invalid_field. */
+export function readOptions(kind: EndpointKind, options: object): Said<Options> {
+  const schema = optionsByKind[kind]
+  const read = readFields(schema, options)
+  if (read.ok) return ok(read.value as Options)
+  if (read.error.reason !== 'invalid_field') return read
+  if (Object.keys(schema.entries).length > 0) return err({ ...read.error, param: `options.${read.error.param}` })
+  return err({ ...read.error, param: 'options', detail: `must be empty for an endpoint of the kind ${kind}` })
+}
+
+/** Refusal: private_address. */
+export function checkAddress(url: string, { allowPrivateEndpoints }: Pick<AdminPorts, 'allowPrivateEndpoints'>): Said<null> {
+  const range = refusedRange(url, allowPrivateEndpoints)
+  return range ? err({ reason: 'private_address', param: 'url', range }) : ok(null)
+}
+
+/** The credential as it is written; null takes it away. Refusals: invalid_field, credential_key_unset. */
+export async function sealCredential(
+  given: unknown,
+  of: { readonly id: EndpointId; readonly kind: EndpointKind },
+  { seal }: Pick<AdminPorts, 'seal'>,
+): Promise<Said<string | null>> {
+  if (given === null) return ok(null)
+  const read = readEndpointCredential(of.kind, given)
+  if (!read.ok) {
+    const { param, detail } = read.error
+    return err({ reason: 'invalid_field', param: param === '' ? 'credential' : `credential.${param}`, detail })
+  }
+  if (!seal) return err({ reason: 'credential_key_unset' })
+  return ok(await seal(JSON.stringify(read.value), of.id))
+}
+
+/** Rules that span fields: a SageMaker endpoint's url must say what is to be invoked, and url or options where. */
+export function checkEndpoint({ kind, url, options }: Fields['endpoint']): AdminRefusal | null {
+  if (kind !== 'sagemaker') return null
+  const place = readSageMakerUrl(url, options['region'])
+  if (place.ok) return null
+  if (place.error === 'no_region') {
+    return { reason: 'invalid_field', param: 'options.region', detail: 'is required, for the host of the url does not tell the region' }
+  }
+  return {
+    reason: 'invalid_field',
+    param: 'url',
+    detail: 'must end in /endpoints/<name>, as in https://runtime.sagemaker.<region>.amazonaws.com/endpoints/<name>',
+  }
+}
