@@ -12,6 +12,11 @@ export class Turns {
 
   /** Resolves when a turn that began after this call has ended. A turn under way is hurried, for it may have read the old state. */
   nudge(): Promise<void> {
+    // Queued already: that one begins after this call. Asked first, because the running turn is forgotten a moment before the queued one starts.
+    if (this.#next) {
+      this.#running?.hurry.abort()
+      return this.#next
+    }
     if (!this.#running) return this.#start()
     this.#running.hurry.abort()
     const follow = (): Promise<void> => {
@@ -19,7 +24,7 @@ export class Turns {
       return this.#start()
     }
     // One that failed is followed like any other.
-    this.#next ??= this.#running.ended.then(follow, follow)
+    this.#next = this.#running.ended.then(follow, follow)
     return this.#next
   }
 

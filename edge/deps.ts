@@ -9,7 +9,7 @@ import type { LedgerCalls } from '../shared/wire/ledger.ts'
 import { cadences, type CadenceMemory } from './adapters/cadences.ts'
 import { credentials, type CredentialMemory } from './adapters/credentials.ts'
 import { ledgers } from './adapters/ledgers.ts'
-import { requestBody } from './adapters/request-body.ts'
+import { requestBody, type UploadMemory } from './adapters/request-body.ts'
 import { emptySnapshotMemory, snapshots } from './adapters/snapshots.ts'
 import { emptyOpenedMemory, upstreams } from './adapters/upstreams.ts'
 import type { Body } from './facts.ts'
@@ -44,7 +44,7 @@ export function portsFor(env: EdgeEnv, context: Pick<ExecutionContext, 'waitUnti
     timer,
     random: systemRandom,
     snapshots: snapshots(snapshotMemory, { home: ledger, kv: env.STATE, clock, timer }),
-    credentials: credentials(credentialMemory, { core: env.CORE, kv: env.STATE, clock, timer }),
+    credentials: credentials(credentialMemory, { core: env.CORE, kv: env.STATE, clock, timer, afterResponse }),
     ledgers: ledgers({ ledger, timer, afterResponse }),
     upstream: upstreams({
       memory: openedMemory,
@@ -66,4 +66,6 @@ export function originFor(cf: unknown, env: EdgeEnv): OriginName {
   return env.DEFAULT_ORIGIN as OriginName
 }
 
-export const bodyFor = (request: Request): Body => requestBody(request, systemClock, systemTimer)
+const uploadMemory: UploadMemory = { heldBytes: 0 }
+
+export const bodyFor = (request: Request): Body => requestBody(request, uploadMemory, systemClock, systemTimer)

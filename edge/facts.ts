@@ -64,6 +64,8 @@ export type Body = {
   readonly read: (untilMs: number) => Promise<Result<Uint8Array, InferenceRefusal>>
   /** Reads what is left and forgets it, within bounds: a client that is still sending when the connection closes never sees the refusal. */
   readonly discard: () => Promise<void>
+  /** Lets go of the bytes: a stream may go on for an hour, and nobody will ask for them again. */
+  readonly forget: () => void
   /** How long reading waited for the sender so far. */
   readonly waitedMs: () => number
 }

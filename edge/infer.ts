@@ -47,10 +47,11 @@ async function look(asked: Asked, ports: EdgePorts): Promise<Walked> {
   const walked = await walk(asked, known, ports)
   if (walked.answer.ok || walked.failed.length > 0 || !restsOnSnapshot(walked.answer.error)) return walked
   const newer = await ports.snapshots.newerThan(known, asked.origin)
-  return newer ? walk(asked, newer, ports) : walked
+  return newer ? walk(asked, newer, ports, limits.roundsMax) : walked
 }
 
-async function walk(asked: Asked, known: Snapshot, ports: EdgePorts): Promise<Walked> {
+/** `roundsBefore`: rounds of an earlier walk, so that no two asks of a request name their lease alike. */
+async function walk(asked: Asked, known: Snapshot, ports: EdgePorts, roundsBefore = 0): Promise<Walked> {
   let snapshot = known
   let admission = await admit(asked, snapshot, ports)
   if (!admission.ok) return refused(asked, admission.error, ports)
@@ -62,7 +63,12 @@ async function walk(asked: Asked, known: Snapshot, ports: EdgePorts): Promise<Wa
   cache()
 
   for (let round = 1; round <= limits.roundsMax; round++) {
-    const routed = await route(asked, admitted, { snapshot, avoid: failed.map((each) => each.endpoint), round }, ports)
+    const routed = await route(
+      asked,
+      admitted,
+      { snapshot, avoid: failed.map((each) => each.endpoint), round: roundsBefore + round },
+      ports,
+    )
 
     // The ledger may have told us that the world has moved on: what was admitted must still hold, or a revoked key would get one more answer.
     const newer = ports.snapshots.newest(snapshot)
@@ -79,7 +85,11 @@ async function walk(asked: Asked, known: Snapshot, ports: EdgePorts): Promise<Wa
     if (!routed.ok) return refused(asked, refusalAfter(lastRefusal, routed.error), ports, { admitted, failed })
 
     const sentAtMs = ports.clock.nowMs()
-    const answered = await tryOnce(asked, admitted, routed.value, snapshot, ports)
+    const answered = await tryOnce(asked, admitted, routed.value, snapshot, ports).catch((bug: unknown) => {
+      // A bug must not take the endpoint's place with it until the deadline.
+      ports.afterResponse(giveBack(routed.value, 'cancelled', ports))
+      throw bug
+    })
     if (answered.ok) return served(asked, { admitted, routed: routed.value, begun: answered.value, failed }, ports)
 
     const { refusal, outcome } = answered.error
@@ -162,9 +172,12 @@ function restsOnSnapshot(refusal: InferenceRefusal): boolean {
   ].includes(refusal.reason)
 }
 
+const noBytes = new Uint8Array(0)
+
 type Way = { readonly admitted: Admitted; readonly routed: Routed; readonly begun: Begun; readonly failed: readonly Attempt[] }
 
 function served(asked: Asked, { admitted, routed, begun, failed }: Way, ports: EdgePorts): Walked {
+  asked.body.forget()
   const overheadMs = ownMs(asked, failed, ports) - begun.upstreamMs
   return {
     answer: ok(begun.answer),
@@ -175,7 +188,8 @@ function served(asked: Asked, { admitted, routed, begun, failed }: Way, ports: E
       endpoint: routed.endpoint.id,
       overheadMs: Math.max(0, overheadMs),
     },
-    admitted,
+    // What was asked is on its way; keeping ten megabytes of it for the length of a stream would fill the isolate.
+    admitted: { ...admitted, bytes: noBytes, wish: { ...admitted.wish, json: null } },
     failed,
     serving: { routed, ttfbMs: begun.answer.ttfbMs },
   }

@@ -3,6 +3,12 @@
 export const limits = {
   /** 10 MB: OpenAI-style clients send images inline; more than this belongs in object storage. */
   bodyBytesMax: 10 * 1024 * 1024,
+  /** Objects and lists in one JSON body: a conversation has thousands at most, and each costs a hundred times its two bytes. */
+  jsonNestedMax: 200_000,
+  /** A body has this long to arrive: a sender slower than that holds memory that others need. */
+  uploadMsMax: 60_000,
+  /** Bodies that are arriving hold at most this much of an isolate's 128 MB together. */
+  uploadsHeldBytesMax: 48 * 1024 * 1024,
   /** What is left of a refused body is read and forgotten, so that the sender gets to the answer; past these bounds the connection just closes. */
   discardBytesMax: 64 * 1024 * 1024,
   discardMsMax: 5_000,

@@ -18,7 +18,10 @@ export type InferenceRefusal =
   | { readonly reason: 'unknown_model'; readonly model: string; readonly environment: string }
   | { readonly reason: 'model_not_allowed'; readonly model: string }
   | { readonly reason: 'body_too_large'; readonly bytesMax: number }
+  | { readonly reason: 'body_too_complex'; readonly nestedMax: number }
   | { readonly reason: 'body_incomplete' }
+  | { readonly reason: 'body_too_slow'; readonly afterMs: number }
+  | { readonly reason: 'uploads_full' }
   | { readonly reason: 'unsupported_content_type'; readonly contentType: string }
   | { readonly reason: 'unsupported_encoding'; readonly encoding: string }
   | { readonly reason: 'unsupported_operation'; readonly model: string; readonly operation: string }

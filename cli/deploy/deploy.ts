@@ -6,7 +6,7 @@ import { parseArgs } from 'node:util'
 import { home, root } from '../local/places.ts'
 import { Stop } from '../local/stop.ts'
 import { deploy, dryRun, type Surroundings } from './steps.ts'
-import { wrangler } from './wrangler.ts'
+import { endWrangler, wrangler } from './wrangler.ts'
 
 const folder = resolve(home, 'deploy')
 
@@ -27,6 +27,16 @@ const at: Surroundings = {
   say: (line) => console.log(line),
 }
 
+/** The folder holds a secret: it goes, however this ends. wrangler is in our process group and hears a Ctrl-C itself. */
+const forget = (): void => rmSync(folder, { recursive: true, force: true })
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.on(signal, () => {
+    forget()
+    endWrangler(signal)
+    process.exit(1)
+  })
+}
+
 try {
   const { values } = parseArgs({ options: { 'dry-run': { type: 'boolean' } } })
   await (values['dry-run'] ? dryRun(at) : deploy(at))
@@ -35,6 +45,5 @@ try {
   console.error(cause instanceof Stop || isUsage ? `npm run deploy: ${cause.message}` : cause)
   process.exitCode = cause instanceof Stop ? cause.exitCode : isUsage ? 2 : 1
 } finally {
-  // It holds a secret.
-  rmSync(folder, { recursive: true, force: true })
+  forget()
 }

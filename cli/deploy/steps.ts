@@ -119,8 +119,12 @@ async function hasSecret(at: Surroundings, worker: Worker, name: string): Promis
   return said.code === 0 && rowsOf(said.stdout).some((row) => row['name'] === name)
 }
 
+/** Any other failure than "there is none" stops the deployment: taken for a first one, it would take core's ledgers away for a while. */
 async function exists(at: Surroundings, worker: string): Promise<boolean> {
-  return (await at.wrangler(['deployments', 'list', '--name', worker, '--json'])).code === 0
+  const said = await at.wrangler(['deployments', 'list', '--name', worker, '--json'])
+  if (said.code === 0) return true
+  if (/10007|does not exist|not found/i.test(said.stdout + said.stderr)) return false
+  throw new Stop(`whether ${worker} is there could not be looked up: ${(said.stderr || said.stdout).trim().slice(0, 500)}`)
 }
 
 async function ensureResources(at: Surroundings): Promise<Ids> {

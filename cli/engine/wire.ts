@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { bodyTooLarge, flattened, invalid, no, ok, type Refusal, type Result } from './refuse.ts'
 
 /** The longest context here is far below it; above it a body is a mistake. */
-const bodyBytesMax = 10_000_000
+const bodyBytesMax = 10 * 1024 * 1024
 
 /** Longer than gateways keep idle connections, so that it is never the engine that closes one just as a request comes in. */
 export const keepAliveMs = 75_000

@@ -2,7 +2,8 @@
 // The groups are written down as they start; what a crash leaves behind is ended by the next start.
 
 import { execFileSync, fork, type ChildProcess } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { readJson, writeJson } from './files.ts'
 import { openLog, type LogFile } from './log-file.ts'
 import { places, root } from './places.ts'
@@ -37,6 +38,7 @@ export function startChild(name: string, script: string, args: readonly string[]
   forked.once('exit', (code, signal) => {
     running.delete(pid)
     writeDown()
+    log.close()
     // The group may hold more than its leader.
     killGroup(pid, 'SIGKILL')
     resolve(signal ?? `exit code ${code}`)
@@ -64,21 +66,29 @@ export async function stopChildren(): Promise<void> {
 }
 
 /**
- * Ends what an earlier run left behind. Throws Stop when that run is still alive: two platforms on one state would destroy it.
+ * Makes this process the one platform of its home, and ends what an earlier one left behind. Throws Stop when that one is still alive:
+ * two on one state would destroy it. The claim is a file that only one can create.
  * A recorded number may belong to somebody else's process by now, so only groups that hold one of our programs are touched.
  */
-export function endLeftovers(): void {
+export function claimHome(): void {
   const recorded = readJson(places.processes)
-  if (!isRecorded(recorded)) return
-  if (isOurs(commandsOfGroup(recorded.supervisor)) && isAlive(recorded.supervisor)) {
-    throw new Stop(
-      `the platform is already running here (process ${recorded.supervisor}). End it with Ctrl-C there, or: kill ${recorded.supervisor}`,
-    )
-  }
-  for (const { pid } of recorded.groups) {
-    if (isOurs(commandsOfGroup(pid))) killGroup(pid, 'SIGKILL')
+  if (isRecorded(recorded)) {
+    if (recorded.supervisor !== process.pid && isOurs(commandsOfGroup(recorded.supervisor)) && isAlive(recorded.supervisor)) {
+      throw new Stop(
+        `the platform is already running here (process ${recorded.supervisor}). End it with Ctrl-C there, or: kill ${recorded.supervisor}`,
+      )
+    }
+    for (const { pid } of recorded.groups) {
+      if (isOurs(commandsOfGroup(pid))) killGroup(pid, 'SIGKILL')
+    }
   }
   rmSync(places.processes, { force: true })
+  try {
+    mkdirSync(dirname(places.processes), { recursive: true })
+    writeFileSync(places.processes, JSON.stringify({ supervisor: process.pid, groups: [] }), { flag: 'wx', mode: 0o600 })
+  } catch (cause) {
+    throw new Stop('another platform is starting here at this moment.', 1, { cause })
+  }
 }
 
 type Recorded = { readonly supervisor: number; readonly groups: readonly { readonly pid: number }[] }

@@ -45,15 +45,15 @@ function worker(): WorkerOptions {
     ...rest,
     name: names[role],
     modules: [{ type: 'ESModule', path: `${role}.mjs`, contents: readFileSync(bundlePathOf(role), 'utf8') }],
-    // Deployments refuse addresses that are not public; here every model server stands at one.
-    bindings: { ...rest.bindings, ALLOW_PRIVATE_ENDPOINTS: 'true', CREDENTIAL_KEY: process.env['CREDENTIAL_KEY'] ?? '' },
     unsafeDirectSockets: [{ host, port }],
   }
-  if (role === 'edge') return common
+  // Deployments refuse addresses that are not public; here every model server stands at one.
+  const bindings = { ...common.bindings, ALLOW_PRIVATE_ENDPOINTS: 'true', CREDENTIAL_KEY: process.env['CREDENTIAL_KEY'] ?? '' }
+  if (role === 'edge') return { ...common, bindings }
   return {
     ...common,
     kvNamespaces: {},
-    bindings: { ...common.bindings, OPERATOR_TOKEN: process.env['OPERATOR_TOKEN'] ?? '' },
+    bindings: { ...bindings, OPERATOR_TOKEN: process.env['OPERATOR_TOKEN'] ?? '' },
     serviceBindings: { ...common.serviceBindings, STATE: { name: names.kv, entrypoint: 'Namespace' } },
   }
 }

@@ -1,9 +1,13 @@
 // Tells core what runs here: regions, the model and its version, the endpoints' addresses, a tenant and its key.
 // Can be repeated: what exists is brought up to date, what a person added is left alone.
 
+import type { Operation } from '../../shared/operations.ts'
 import type { CoreApi } from './core-api.ts'
 import type { RunningEngine } from './engines.ts'
 import type { Settings } from './settings.ts'
+
+/** What the local engine does beside chat, completions and embeddings: the Open Inference Protocol. */
+const localOperations: readonly Operation[] = ['chat', 'completions', 'embeddings', 'infer', 'generate', 'generate_stream', 'metadata']
 
 export type Seeded = { readonly apiKey: string }
 
@@ -19,13 +23,14 @@ export async function seed(
     description: settings.model === 'atlas' ? 'country facts, 3.9 million parameters' : settings.modelPath,
   })
   const version = await ensureVersion(core, model, so.digest, so.engines[0]?.servedName ?? model)
-  const alias = `development/${model}`
-  await ensure(core, 'aliases', alias, { environment: 'development', model, stable: version }, { stable: version })
+  // An alias that is there is an operator's; only a model file that was never seen before moves it.
+  const alias = { environment: 'development', model, stable: version.id }
+  await ensure(core, 'aliases', `development/${model}`, alias, version.isNew ? { stable: version.id, canary: null, weightBp: 0 } : {})
 
   for (const { region, engineUrl, servedName } of so.engines) {
     const { roundTripMs: _, ...place } = region
     await ensure(core, 'regions', region.name, place)
-    const live = { version, url: engineUrl, servedName, slots: settings.slots }
+    const live = { version: version.id, url: engineUrl, servedName, slots: settings.slots, operations: [...localOperations] }
     await ensure(
       core,
       'endpoints',
@@ -36,16 +41,22 @@ export async function seed(
   }
 
   await ensure(core, 'tenants', 'demo', { id: 'demo', name: 'Demo' })
-  return { apiKey: await ensureKey(core, so.keptKey) }
+  return { apiKey: await ensureKey(core, so.keptKey, model) }
 }
 
 /** A version is immutable: other bytes under the same name become a version of their own, named after the digest. */
-async function ensureVersion(core: CoreApi, model: string, digest: string, name: string): Promise<string> {
+async function ensureVersion(
+  core: CoreApi,
+  model: string,
+  digest: string,
+  name: string,
+): Promise<{ readonly id: string; readonly isNew: boolean }> {
   const plain = name.toLowerCase()
   const known = await core.get(`versions/${plain}`)
   const id = known && known.row['digest'] !== digest ? `${plain}-${digest.slice(7, 15)}` : plain
-  await ensure(core, 'versions', id, { id, model, digest, engine: 'llama.cpp' })
-  return id
+  const isNew = (await core.get(`versions/${id}`)) === null
+  if (isNew) await core.create('versions', { id, model, digest, engine: 'llama.cpp' })
+  return { id, isNew }
 }
 
 async function ensure(core: CoreApi, kind: string, id: string, row: object, live: object = {}): Promise<void> {
@@ -54,13 +65,21 @@ async function ensure(core: CoreApi, kind: string, id: string, row: object, live
     await core.create(kind, row)
     return
   }
-  const differs = Object.entries(live).some(([field, value]) => known.row[field] !== value)
+  const differs = Object.entries(live).some(([field, value]) => JSON.stringify(known.row[field]) !== JSON.stringify(value))
   if (differs) await core.update(`${kind}/${id}`, known.etag, live)
 }
 
-async function ensureKey(core: CoreApi, keptKey: string | null): Promise<string> {
+async function ensureKey(core: CoreApi, keptKey: string | null, model: string): Promise<string> {
   const id = keptKey?.split('_')[2]
-  if (keptKey && id && (await core.get(`keys/${id}`))) return keptKey
+  const known = id ? await core.get(`keys/${id}`) : null
+  if (keptKey && known && isUsable(known.row, model)) return keptKey
   const created = await core.create('keys', { tenant: 'demo', environment: 'development', name: 'local demo' })
   return String(created['key'])
+}
+
+/** A key that an operator disabled, let expire, or kept from this model is his business; the demo needs another one. */
+function isUsable(row: Readonly<Record<string, unknown>>, model: string): boolean {
+  const { disabled, expiresAtMs, models } = row
+  const isAlive = disabled === false && (typeof expiresAtMs !== 'number' || expiresAtMs > Date.now())
+  return isAlive && (!Array.isArray(models) || models.includes(model))
 }

@@ -5,7 +5,7 @@ import { randomBytes } from 'node:crypto'
 import { rmSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { bundle } from './bundle.ts'
-import { endLeftovers, startChild, stopChildren, type Child } from './children.ts'
+import { claimHome, startChild, stopChildren, type Child } from './children.ts'
 import { coreApi } from './core-api.ts'
 import { checkGguf, digestOf, startEngines, type RunningEngine } from './engines.ts'
 import { readJson, writeJson } from './files.ts'
@@ -20,12 +20,16 @@ import { firstAnswer, welcome } from './welcome.ts'
 
 const out = process.stdout
 let ending = false
+/** Whether this process is the platform of its home; what it did not start it does not end. */
+let claimed = false
 
 async function main(): Promise<void> {
   const settings = readSettings(process.argv.slice(2), process.env)
   if (!settings) return void out.write(`${usage}\n`)
   await checkGguf(settings.modelPath)
-  endLeftovers()
+  claimHome()
+  // From here on the home is ours, and so is what has to be tidied up in it.
+  claimed = true
   await requireFree(settings.edgePort, 'EDGE_PORT')
   await requireFree(settings.corePort, 'CORE_PORT')
   rmSync(places.dev, { force: true })
@@ -62,15 +66,17 @@ async function start(settings: Settings): Promise<void> {
   writeJson(places.secrets, { ...secrets, apiKey: seeded.apiKey })
   const first = await step('first answer served', firstAnswer(edgeUrl, seeded.apiKey, settings.model))
 
-  writeJson(places.dev, {
-    edgeUrl,
-    coreUrl,
-    apiKey: seeded.apiKey,
-    operatorToken: secrets.operatorToken,
-    model: settings.model,
-    regions: engines.map(({ region, engineUrl, controlUrl, child }) => ({ name: region.name, engineUrl, controlUrl, pid: child.pid })),
-    processes: { supervisor: process.pid, edge: runtimes.edge?.pid ?? null, core: runtimes.core?.pid ?? null },
-  })
+  tellScripts = () =>
+    writeJson(places.dev, {
+      edgeUrl,
+      coreUrl,
+      apiKey: seeded.apiKey,
+      operatorToken: secrets.operatorToken,
+      model: settings.model,
+      regions: engines.map(({ region, engineUrl, controlUrl, child }) => ({ name: region.name, engineUrl, controlUrl, pid: child.pid })),
+      processes: { supervisor: process.pid, edge: runtimes.edge?.pid ?? null, core: runtimes.core?.pid ?? null },
+    })
+  tellScripts()
   watchEngines(engines)
   const ready = { edgeUrl, coreUrl, apiKey: seeded.apiKey, operatorToken: secrets.operatorToken, model: settings.model, first }
   out.write(welcome(ready, (performance.now() - beganMs) / 1000))
@@ -85,6 +91,9 @@ function watchEngines(engines: readonly RunningEngine[]): void {
     })
   }
 }
+
+/** Writes dev.json; again whenever a pid in it has changed. */
+let tellScripts = (): void => undefined
 
 type Runtime = { readonly role: 'edge' | 'core'; readonly port: number }
 const runtimes: { edge?: Child; core?: Child } = {}
@@ -108,7 +117,9 @@ async function revive(runtime: Runtime, secrets: Secrets): Promise<void> {
     if (ending) return
     failures = performance.now() - beganMs > settledMs ? 1 : failures + 1
     out.write(`${runtime.role} ended (${how}); starting it again\n`)
-    await startRuntime(runtime, secrets).catch((cause: unknown) => out.write(`${cause instanceof Error ? cause.message : String(cause)}\n`))
+    await startRuntime(runtime, secrets).then(tellScripts, (cause: unknown) =>
+      out.write(`${cause instanceof Error ? cause.message : String(cause)}\n`),
+    )
   }
   out.write(`${runtime.role} does not stay up. Its log: ${resolve(places.logs, `${runtime.role}.log`)}\n`)
   await end(1)
@@ -147,15 +158,17 @@ function readSecrets(): Secrets {
 async function end(exitCode: number): Promise<void> {
   if (ending) return
   ending = true
-  rmSync(places.dev, { force: true })
-  await stopChildren()
+  if (claimed) {
+    rmSync(places.dev, { force: true })
+    await stopChildren()
+  }
   process.exit(exitCode)
 }
 
 try {
   await main()
 } catch (cause) {
-  // A stop is said in one line; anything else is a bug and keeps its trace.
-  console.error(cause instanceof Stop ? `npm start: ${cause.message}` : cause)
+  // A stop is said in one line; anything else is a bug and keeps its trace. What breaks off while we are ending is neither.
+  if (!ending) console.error(cause instanceof Stop ? `npm start: ${cause.message}` : cause)
   await end(cause instanceof Stop ? cause.exitCode : 1)
 }

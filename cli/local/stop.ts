@@ -3,8 +3,8 @@
 export class Stop extends Error {
   readonly exitCode: number
 
-  constructor(message: string, exitCode = 1) {
-    super(message)
+  constructor(message: string, exitCode = 1, options?: ErrorOptions) {
+    super(message, options)
     this.name = 'Stop'
     this.exitCode = exitCode
   }

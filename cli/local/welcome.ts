@@ -39,6 +39,8 @@ async function ask(edgeUrl: string, apiKey: string, model: string): Promise<Omit
       signal: AbortSignal.timeout(firstAnswerMsMax),
     })
     const text = await response.text()
+    if (response.status === 401 || response.status === 403)
+      throw new Stop(`the demo key is not accepted: ${text.slice(0, 300)}. To forget what is stored: npm start -- --fresh`)
     if (!response.ok) return text.slice(0, 300)
     const header = (name: string): string => response.headers.get(name) ?? ''
     return {
@@ -48,6 +50,7 @@ async function ask(edgeUrl: string, apiKey: string, model: string): Promise<Omit
       overheadMs: header('isochrone-overhead-ms'),
     }
   } catch (cause) {
+    if (cause instanceof Stop) throw cause
     return cause instanceof Error ? cause.message : String(cause)
   }
 }

@@ -15,6 +15,8 @@ export const modelName = v.pipe(
     /^[A-Za-z0-9](?:[A-Za-z0-9._:/-]{0,126}[A-Za-z0-9])?$/,
     'must be 1 to 128 letters, digits, ".", "_", ":", "/" and "-", with a letter or digit at both ends',
   ),
+  // Tables by model name are read with a validator that leaves these keys out, for every object has them already.
+  v.check((name) => name !== 'constructor' && name !== 'prototype', 'must not be a name that every object has'),
 )
 
 /** A text for people, without line breaks and control characters. */

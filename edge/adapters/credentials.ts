@@ -19,12 +19,15 @@ export type CredentialSources = {
   readonly kv: { readonly get: (key: string, type: 'json') => Promise<unknown> }
   readonly clock: Clock
   readonly timer: Timer
+  readonly afterResponse: (work: Promise<unknown>) => void
 }
 
 export function credentials(memory: CredentialMemory, sources: CredentialSources): Credentials {
   const { clock, timer } = sources
 
   const remember = (id: KeyId, record: Credential | null, generation: number): CredentialLookup => {
+    // Guesses must not push real keys out.
+    if (!record && memory.size >= limits.credentialsHeldMax * 0.9) return 'unknown'
     memory.delete(id)
     memory.set(id, { record, readAtMs: clock.nowMs(), generation })
     // A Map iterates in insertion order: the first is the one read longest ago.
@@ -33,15 +36,24 @@ export function credentials(memory: CredentialMemory, sources: CredentialSources
     return lookupOf(record)
   }
 
+  /** One look-up at a time for a record that has grown old: the others use it meanwhile. */
+  const touch = (id: KeyId, entry: Entry): void => void memory.set(id, { ...entry, readAtMs: clock.nowMs() })
+
   return {
     find: async (id, snapshot) => {
       const held = memory.get(id)
       const current = held && !changedSince(held, id, snapshot) ? held : null
       if (current && clock.nowMs() - current.readAtMs < freshFor(current)) return lookupOf(current.record)
 
-      const read = await within(attempt(sources.core.credential(id)), limits.credentialWaitMsMax, 'failed' as const, timer)
+      const reading = within(attempt(sources.core.credential(id)), limits.credentialWaitMsMax, 'failed' as const, timer)
+      if (current?.record) {
+        // Nobody has changed it: it holds, and is read again behind the request. A core that hangs must not be felt.
+        touch(id, current)
+        sources.afterResponse(reading.then((read) => (read === 'failed' ? null : remember(id, read, snapshot.generation))))
+        return lookupOf(current.record)
+      }
+      const read = await reading
       if (read !== 'failed') return remember(id, read, snapshot.generation)
-      if (current?.record) return lookupOf(current.record)
 
       const copy = await within(attempt(sources.kv.get(credentialKvKey(id), 'json')), limits.credentialWaitMsMax, 'failed' as const, timer)
       const record = copy === 'failed' ? null : readCredential(copy)

@@ -2,7 +2,7 @@
 // through as they came, and the connection is ours (fetch), so that abort, redirect and bounds are as with every other server.
 // A client is made per request: it remembers promises, and a promise of one request must not be awaited by another in a Worker.
 
-import type { InvokeEndpointInput, ResponseStream } from '@aws-sdk/client-sagemaker-runtime'
+import type { ResponseStream } from '@aws-sdk/client-sagemaker-runtime'
 import { secretsOf, type AwsCredential } from '../../shared/endpoint-credential.ts'
 import { err, ok, type Result } from '../../shared/result.ts'
 import { readSageMakerUrl, type SageMakerPlace } from '../../shared/sagemaker.ts'
@@ -67,7 +67,7 @@ async function invoke(request: UpstreamRequest, { place, credential, exchange, l
 /** SageMaker refuses other ids; one that is good elsewhere must not fail here. */
 const sessionId = /^(?:NEW_SESSION|[A-Za-z0-9](?:-*[A-Za-z0-9]){0,255})$/
 
-function inputOf({ endpoint, headers, body }: UpstreamRequest, place: SageMakerPlace): InvokeEndpointInput {
+function inputOf({ endpoint, headers, body }: UpstreamRequest, place: SageMakerPlace) {
   const given = new Map(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]))
   const session = given.get('isochrone-session')
   return {

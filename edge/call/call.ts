@@ -20,6 +20,8 @@ export type Way = {
   readonly headers: Readonly<Record<string, string>>
 }
 
+const noBytes = new Uint8Array(0)
+
 const hard = (refusal: InferenceRefusal): CallFailure => ({ refusal, outcome: 'hard_failure', retryable: true })
 
 /** Sends the request along its lane and waits for a good status. Its failure says whose fault it was and whether another endpoint may be tried. */
@@ -33,7 +35,15 @@ export async function call(asked: Asked, admitted: Admitted, way: Way, ports: Po
   const waitMs = asking.stream ? Math.min(way.firstTokenMs, leftMs) : leftMs
   const begun = await within(begin(way, outgoing, asking, watching, ports), waitMs, null, ports.timer)
   if (begun?.ok) {
-    return ok({ ...begun.value, lane: way.lane, asking, dropped: outgoing.dropped, sentAtMs, watch: watching })
+    // The bytes have gone; only what reads the answer is still needed.
+    return ok({
+      ...begun.value,
+      lane: way.lane,
+      asking: { ...asking, body: noBytes },
+      dropped: outgoing.dropped,
+      sentAtMs,
+      watch: watching,
+    })
   }
 
   const why = watching.why()

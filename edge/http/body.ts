@@ -1,6 +1,7 @@
 // From bytes to JSON to a wish, with a refusal that names the field. Shared by the dialects; pure.
 
 import * as v from 'valibot'
+import { limits } from '../../shared/limits.ts'
 import { err, ok, type Result } from '../../shared/result.ts'
 import type { InferenceRefusal } from '../../shared/refusal.ts'
 import type { ReadBody } from '../facts.ts'
@@ -29,6 +30,7 @@ const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false })
 /** Parses a body; refuses `invalid_json` with where it broke. */
 export function parseJson(bytes: Uint8Array): Result<unknown, InferenceRefusal> {
   if (bytes.length === 0) return err({ reason: 'invalid_json', detail: 'the body is empty.' })
+  if (countNested(bytes) > limits.jsonNestedMax) return err({ reason: 'body_too_complex', nestedMax: limits.jsonNestedMax })
   let text: string
   try {
     text = strictUtf8.decode(bytes)
@@ -41,6 +43,16 @@ export function parseJson(bytes: Uint8Array): Result<unknown, InferenceRefusal> 
     const detail = cause instanceof Error ? cause.message : String(cause)
     return err({ reason: 'invalid_json', detail: `${detail.slice(0, 200)}.` })
   }
+}
+
+/**
+ * Objects and lists that a JSON text can hold at most: its opening brackets, those inside texts included. Each costs about a hundred bytes
+ * once parsed, so ten megabytes of `[[1],[1],...` would cost half a gigabyte: more than an isolate has.
+ */
+function countNested(bytes: Uint8Array): number {
+  let count = 0
+  for (const byte of bytes) if (byte === 0x5b || byte === 0x7b) count++
+  return count
 }
 
 /** Checks a body against a dialect's schema; refuses `invalid_field` naming the first offending path, written as `messages[0].role`. */

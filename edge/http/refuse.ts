@@ -99,6 +99,20 @@ export function tell(refusal: InferenceRefusal): Told {
         'version_not_found',
         `The model "${refusal.model}" has no version "${refusal.version}" in ${refusal.environment}.`,
       )
+    case 'body_too_complex':
+      return invalid(
+        413,
+        'request_too_complex',
+        `The request body holds more than ${refusal.nestedMax} objects and lists. Send fewer, or several requests.`,
+      )
+    case 'body_too_slow':
+      return invalid(408, 'request_timeout', `The request body did not arrive within ${refusal.afterMs} ms. Send it faster, or send less.`)
+    case 'uploads_full':
+      return unavailable(
+        'uploads_full',
+        'Too many large requests are arriving at this moment. Try again shortly.',
+        limits.retryAfterMsDefault,
+      )
     case 'body_incomplete':
       return invalid(400, 'body_incomplete', 'The request body broke off before its end. Send it again.')
     case 'invalid_json':
@@ -209,6 +223,8 @@ export const openAiVoice: Voice = {
 /** Headers that go with an error: when to come back, and whether it is worth it (honoured by the openai client). */
 export function errorHeaders(error: Told): Record<string, string> {
   const headers: Record<string, string> = { 'content-type': 'application/json', 'isochrone-error-code': error.code }
+  // RFC 9110, 15.5.2: a 401 says how to ask.
+  if (error.status === 401) headers['www-authenticate'] = 'Bearer realm="isochrone"'
   if (error.retryAfterMs !== null) {
     headers['retry-after'] = String(Math.ceil(error.retryAfterMs / 1000))
     headers['retry-after-ms'] = String(error.retryAfterMs)

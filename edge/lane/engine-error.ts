@@ -57,3 +57,6 @@ function detailOf(detail: unknown): string | null {
 }
 
 const shorten = (text: string): string => (text.length > messageCharsMax ? `${text.slice(0, messageCharsMax)}…` : text.trim())
+
+/** An engine's code as callers may rely on it: a plain word in lower case, or nothing. */
+export const stableCode = (code: string | null): string | null => (code !== null && /^[a-z][a-z0-9_]{0,63}$/.test(code) ? code : null)

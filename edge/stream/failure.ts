@@ -3,6 +3,7 @@
 import { err, type Err } from '../../shared/result.ts'
 import type { InferenceRefusal } from '../../shared/refusal.ts'
 import type { CallFailure, Called, CutReason } from '../facts.ts'
+import { stableCode } from '../lane/engine-error.ts'
 import type { EngineFault } from '../lane/lane.ts'
 import type { StreamPorts } from './stream.ts'
 
@@ -24,8 +25,10 @@ export function refusalOf(called: Called, problem: Problem, receivedAtMs: number
   if ('failed' in problem) return { reason: 'upstream_failed', status: called.status, detail: problem.failed }
   const { status, message, code, param } = problem.fault
   if (status === 429) return { reason: 'upstream_busy', status, retryAfterMs: 1_000 }
-  if (status >= 400 && status < 500 && status !== 401 && status !== 403) return { reason: 'upstream_refused', status, message, code, param }
-  return { reason: 'upstream_failed', status, detail: message }
+  if (status >= 400 && status < 500 && status !== 401 && status !== 403) {
+    return { reason: 'upstream_refused', status, message, code: stableCode(code), param }
+  }
+  return { reason: 'upstream_failed', status, detail: 'the engine sent an error' }
 }
 
 function failureOf(problem: Problem, refusal: InferenceRefusal): CallFailure {
@@ -34,8 +37,8 @@ function failureOf(problem: Problem, refusal: InferenceRefusal): CallFailure {
   return { refusal, outcome: refusal.reason === 'upstream_busy' ? 'soft_failure' : 'hard_failure', retryable: true }
 }
 
-/** For the log: what happened, in words. */
+/** For the log: what happened, in our own words; an engine's may repeat the prompt. */
 export function detailOf(problem: Problem): string {
   if (typeof problem === 'string') return problem
-  return 'failed' in problem ? problem.failed : problem.fault.message
+  return 'failed' in problem ? problem.failed : `the engine sent an error (status ${problem.fault.status})`
 }

@@ -10,11 +10,13 @@ import type { EventLane, Taken } from '../lane/lane.ts'
 import { nextAlarm, type Moments } from './alarm.ts'
 import { stallAfterMs } from './cadence.ts'
 import { detailOf, fail, refusalOf, type Problem } from './failure.ts'
-import { concat, droppedHeader, readChunk, settled } from './hold.ts'
+import { concat, droppedHeader, readChunk, settled, untilCut } from './hold.ts'
 import { eventReader, type SseEvent } from '../lane/sse.ts'
 import type { StreamPorts, Terms } from './stream.ts'
 
 const encoder = new TextEncoder()
+const blankLine = encoder.encode('\n\n')
+const nothing = new Uint8Array(0)
 
 /** Resolves when the stream is committed, or has failed before that. */
 export function flow(called: Called, lane: EventLane, terms: Terms, ports: StreamPorts): Promise<Result<Answer, CallFailure>> {
@@ -71,8 +73,12 @@ async function pump(called: Called, lane: EventLane, outlet: Outlet, ports: Stre
     const read = await readChunk(called)
     if ('failed' in read) return called.watch.why() ?? read
     if ('done' in read) {
+      // A terminal event whose blank line is missing is one all the same; anything else that is cut short is not.
+      const [unfinished] = reader.feed(blankLine) ?? []
+      const taken = unfinished ? lane.take(unfinished) : null
+      if (taken?.means === 'done') return (await outlet.put(taken.out ?? nothing)) ? null : (called.watch.why() ?? 'client_gone')
       const last = lane.end()
-      if (last.out && !(await outlet.put(last.out))) return 'client_gone'
+      if (last.out && !(await outlet.put(last.out))) return called.watch.why() ?? 'client_gone'
       return last.whole ? null : { failed: 'the engine closed the stream before its last event' }
     }
     const events = reader.feed(read.chunk)
@@ -81,7 +87,7 @@ async function pump(called: Called, lane: EventLane, outlet: Outlet, ports: Stre
     outlet.heard(ports.clock.nowMs())
     const taken = takeAll(lane, events)
     if (taken.means === 'token') outlet.token()
-    if (taken.out.length > 0 && !(await outlet.put(taken.out))) return 'client_gone'
+    if (taken.out.length > 0 && !(await outlet.put(taken.out))) return called.watch.why() ?? 'client_gone'
     if (taken.fault) return { fault: taken.fault }
     if (taken.means !== 'nothing') outlet.commit()
     if (taken.means === 'done') return null
@@ -186,7 +192,7 @@ class Outlet {
   async #write(bytes: Uint8Array): Promise<boolean> {
     const beganAtMs = this.#ports.clock.nowMs()
     this.#pending++
-    const went = await settled(this.#writer?.write(bytes) ?? Promise.resolve())
+    const went = await untilCut(this.#writer?.write(bytes) ?? Promise.resolve(), this.#called.watch.signal)
     this.#pending--
     const nowMs = this.#ports.clock.nowMs()
     // While the client did not read, the engine was not heard: its silence begins only now.
@@ -225,12 +231,17 @@ class Outlet {
   }
 
   async closeWith(bytes: Uint8Array): Promise<void> {
-    await settled(this.#writer?.write(bytes) ?? Promise.resolve())
+    await this.#soon(this.#writer?.write(bytes))
     await this.close()
   }
 
+  /** A client that does not read its last bytes is not waited for: past a short while the connection breaks. */
   async close(): Promise<void> {
-    await settled(this.#writer?.close() ?? Promise.resolve())
+    if (!(await this.#soon(this.#writer?.close()))) await this.abort()
+  }
+
+  #soon(work: Promise<unknown> | undefined): Promise<boolean> {
+    return within(settled(work ?? Promise.resolve()), limits.closeMsMax, false, this.#ports.timer)
   }
 
   async abort(): Promise<void> {

@@ -66,32 +66,40 @@ async function pump(called: Called, held: readonly Uint8Array[], writer: Writabl
   const end = (how: Ended['how'], detail: string | null): Ended => ({ how, detail, bytes, usage: null, slowestGapMs: null })
   const write = async (chunk: Uint8Array): Promise<boolean> => {
     bytes += chunk.length
-    return settled(writer.write(chunk))
+    return untilCut(writer.write(chunk), called.watch.signal)
   }
   for (const chunk of held) {
-    if (!(await write(chunk))) return gone(called, end)
+    if (!(await write(chunk))) return gone(called, writer, end)
   }
   for (;;) {
     const read = await readChunk(called)
     if ('done' in read) {
+      // Written, and so closed as soon as the client has read it; the deadline still bounds that.
+      const closed = await untilCut(writer.close(), called.watch.signal)
+      if (!closed) return gone(called, writer, end)
       called.watch.end()
-      await settled(writer.close())
       return end('complete', null)
     }
     if ('failed' in read) {
       const problem: Problem = called.watch.why() ?? read
       called.watch.cut('client_gone')
-      await settled(writer.abort(new Error(detailOf(problem))))
+      void settled(writer.abort(new Error(detailOf(problem))))
       return end(problem === 'client_gone' || problem === 'deadline' ? problem : 'upstream_failed', detailOf(problem))
     }
-    if (!(await write(read.chunk))) return gone(called, end)
+    if (!(await write(read.chunk))) return gone(called, writer, end)
   }
 }
 
-async function gone(called: Called, end: (how: Ended['how'], detail: string | null) => Ended): Promise<Ended> {
+async function gone(
+  called: Called,
+  writer: WritableStreamDefaultWriter<Uint8Array>,
+  end: (how: Ended['how'], detail: string | null) => Ended,
+): Promise<Ended> {
+  const how = called.watch.why() === 'deadline' ? 'deadline' : 'client_gone'
   called.watch.cut('client_gone')
-  await settled(called.body.cancel())
-  return end('client_gone', null)
+  void settled(called.body.cancel())
+  void settled(writer.abort(new Error(how)))
+  return end(how, null)
 }
 
 export type Read = { readonly chunk: Uint8Array } | { readonly done: true } | { readonly failed: string }
@@ -113,6 +121,15 @@ export async function settled(work: Promise<unknown>): Promise<boolean> {
   } catch {
     return false
   }
+}
+
+/** Whether it went well before the call was cut: writing waits for the client, and past the deadline nobody is waited for. */
+export function untilCut(work: Promise<unknown>, signal: AbortSignal): Promise<boolean> {
+  const { promise: cut, resolve } = Promise.withResolvers<boolean>()
+  const onAbort = () => resolve(false)
+  signal.addEventListener('abort', onAbort)
+  if (signal.aborted) onAbort()
+  return Promise.race([settled(work), cut]).finally(() => signal.removeEventListener('abort', onAbort))
 }
 
 export function concat(chunks: readonly Uint8Array[], bytes: number): Uint8Array {

@@ -104,6 +104,7 @@ export function askedOf(body: unknown, so: Partial<Asked> & { readonly dialect?:
       read: () => Promise.resolve(ok(bytes(typeof body === 'string' ? body : JSON.stringify(body)))),
       waitedMs: () => 0,
       discard: () => Promise.resolve(),
+      forget: () => undefined,
     },
     gone: new AbortController().signal,
     ...so,

@@ -5,6 +5,7 @@ import { chat, completions, embeddings } from '../../../edge/http/openai.ts'
 import { errorHeaders, openAiVoice, tell } from '../../../edge/http/refuse.ts'
 import { trailHeaders } from '../../../edge/http/trail.ts'
 import type { ReadBody } from '../../../edge/facts.ts'
+import { limits } from '../../../shared/limits.ts'
 import type { InferenceRefusal } from '../../../shared/refusal.ts'
 import type { EndpointId, ModelName, RegionName, RequestId, VersionId } from '../../../shared/ids.ts'
 import { alias, snapshotOf } from '../../support/snapshot.ts'
@@ -14,6 +15,15 @@ import { bytes } from '../../support/stream.ts'
 describe('JSON bodies', () => {
   it.each(['', '{', '{"a":}', 'nonsense', '{"a":1}}'])('%j is refused as invalid JSON', (body) => {
     expect(parseJson(bytes(body))).toMatchObject({ ok: false, error: { reason: 'invalid_json' } })
+  })
+
+  it('more objects and lists than an isolate could hold are refused before they are parsed', () => {
+    const nested = (count: number) => bytes(`{"input":[${'[1],'.repeat(count - 3)}[1]]}`)
+    expect(parseJson(nested(limits.jsonNestedMax)).ok).toBe(true)
+    expect(parseJson(nested(limits.jsonNestedMax + 1))).toEqual({
+      ok: false,
+      error: { reason: 'body_too_complex', nestedMax: limits.jsonNestedMax },
+    })
   })
 
   it('bytes that are not UTF-8 are refused, not replaced', () => {
@@ -123,6 +133,9 @@ const every: { readonly [Reason in InferenceRefusal['reason']]: Extract<Inferenc
   upstream_failed: { reason: 'upstream_failed', status: 500, detail: 'secret trace' },
   upstream_busy: { reason: 'upstream_busy', status: 429, retryAfterMs: 2_000 },
   upstream_refused: { reason: 'upstream_refused', status: 400, message: 'too long', code: 'context_length_exceeded', param: 'messages' },
+  body_too_complex: { reason: 'body_too_complex', nestedMax: 1 },
+  body_too_slow: { reason: 'body_too_slow', afterMs: 1 },
+  uploads_full: { reason: 'uploads_full' },
   unsupported_content_type: { reason: 'unsupported_content_type', contentType: 'text/html' },
   unsupported_encoding: { reason: 'unsupported_encoding', encoding: 'gzip' },
   unsupported_operation: { reason: 'unsupported_operation', model: 'm', operation: 'infer' },

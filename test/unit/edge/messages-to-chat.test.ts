@@ -322,7 +322,10 @@ const wholeOf = (chat: Json) => messagesToChatLane.whole(bytes(JSON.stringify(ch
 async function readWhole(chat: Json): Promise<Anthropic.Message> {
   const whole = wholeOf(chat)
   if (!whole.ok) return expect.fail(JSON.stringify(whole.error))
-  return anthropicFor(text([whole.value.body])).messages.create({ ...clientAsks, stream: false })
+  return anthropicFor(text([whole.value.body])).messages.create({
+    ...clientAsks,
+    stream: false,
+  } as Anthropic.MessageCreateParamsNonStreaming)
 }
 
 const lane = () => messagesToChatLane.events?.(asking({ ...ask, stream: true })) ?? expect.fail('messages stream')
