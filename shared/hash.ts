@@ -19,7 +19,7 @@ export function equalInConstantTime(a: string, b: string): boolean {
 }
 
 /**
- * The bucket of a unit in a rollout: first 32 bits of SHA-256(salt, unit) modulo 10,000 (design, section 3).
+ * The bucket of a unit in a rollout: first 32 bits of SHA-256(salt, unit) modulo 10,000 (docs/design/overview.md).
  * Salt and unit are separated by a zero byte, so that no two different pairs give the same text.
  */
 export async function bucketOf(salt: string, unit: string): Promise<number> {

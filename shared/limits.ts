@@ -83,7 +83,7 @@ export const limits = {
 
   /** The control loop's turn. */
   turnMs: 1_000,
-  /** Liveness: interval, patience, and how many in a row change the state (reference, 10.2). */
+  /** Liveness: interval, patience, and how many in a row change the state (docs/design/figures.md). */
   livenessEveryMs: 5_000,
   livenessTimeoutMs: 2_000,
   livenessBadMax: 3,

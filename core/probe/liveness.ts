@@ -1,4 +1,4 @@
-// The liveness state machine: three bad in a row make an endpoint unhealthy, two good bring it back (reference, 10.2).
+// The liveness state machine: three bad in a row make an endpoint unhealthy, two good bring it back (docs/design/figures.md).
 // A new endpoint needs one good only, and until three bad it stays unknown: it must not be held back, nor condemned, by one probe.
 
 import { limits } from '../../shared/limits.ts'

@@ -1,4 +1,4 @@
-// Step 1 of two-step least latency (design, section 2): for every model and origin, which part of the demand goes to which cell.
+// Step 1 of two-step least latency (docs/design/overview.md): for every model and origin, which part of the demand goes to which cell.
 // Nearest first for now: all of it to the nearest cell that can serve. Filling by measured capacity replaces `fill` alone.
 
 import { origins, roundTripMs } from '../../shared/geo.ts'

@@ -49,20 +49,22 @@ async function invoke(request: UpstreamRequest, { place, credential, exchange, l
   })
   const input = inputOf(request, place)
   if (request.stream) {
-    const { Body, ContentType } = await client.send(new sdk.InvokeEndpointWithResponseStreamCommand(input))
-    const body = Body ? bytesOf(Body, leave) : null
-    return { status: 200, contentType: ContentType ?? 'application/octet-stream', retryAfter: null, body }
+    const sending = client.send(new sdk.InvokeEndpointWithResponseStreamCommand(input))
+    // The SDK answers with the first event, which is the model's first token; whoever waits must know sooner that the server has answered.
+    const contentType = await Promise.race([exchange.streaming, sending.then(({ ContentType }) => ContentType ?? null)])
+    sending.catch(() => undefined)
+    return { ...plain(contentType), body: bytesOf(sending, leave) }
   }
   const { ContentType, NewSessionId } = await client.send(new sdk.InvokeEndpointCommand(input))
   return {
-    status: 200,
-    contentType: ContentType ?? 'application/octet-stream',
-    retryAfter: null,
+    ...plain(ContentType ?? null),
     // `<id>; Expires=<time>`: the id is what the next request sends.
     headers: NewSessionId === undefined ? {} : { 'isochrone-session': NewSessionId.split(';')[0] ?? '' },
     body: exchange.seen.body,
   }
 }
+
+const plain = (contentType: string | null) => ({ status: 200, contentType: contentType ?? 'application/octet-stream', retryAfter: null })
 
 /** SageMaker refuses other ids; one that is good elsewhere must not fail here. */
 const sessionId = /^(?:NEW_SESSION|[A-Za-z0-9](?:-*[A-Za-z0-9]){0,255})$/
@@ -82,12 +84,16 @@ function inputOf({ endpoint, headers, body }: UpstreamRequest, place: SageMakerP
 }
 
 /** The container's bytes of a framed stream: a frame is asked for only when somebody wants to read. */
-function bytesOf(events: AsyncIterable<ResponseStream>, leave: AbortController): ReadableStream<Uint8Array> {
-  const iterator = events[Symbol.asyncIterator]()
+function bytesOf(
+  sending: Promise<{ readonly Body?: AsyncIterable<ResponseStream> | undefined }>,
+  leave: AbortController,
+): ReadableStream<Uint8Array> {
+  let iterator: AsyncIterator<ResponseStream> | null = null
   return new ReadableStream<Uint8Array>(
     {
       pull: async (controller) => {
         try {
+          iterator ??= ((await sending).Body ?? nothing())[Symbol.asyncIterator]()
           for (;;) {
             const { done, value } = await iterator.next()
             if (done) return controller.close()
@@ -104,6 +110,10 @@ function bytesOf(events: AsyncIterable<ResponseStream>, leave: AbortController):
     },
     { highWaterMark: 0 },
   )
+}
+
+async function* nothing(): AsyncGenerator<ResponseStream> {
+  // An answer without a body has no events.
 }
 
 function brokenStream(cause: unknown): BrokenStream {
@@ -129,6 +139,8 @@ type SdkRequest = {
 /** One call's connection, and what it saw that the SDK does not tell. */
 type Exchange = {
   readonly handler: Record<string, unknown>
+  /** Resolves with the container's content type when a stream has begun, before anything of it was read. */
+  readonly streaming: Promise<string | null>
   readonly seen: {
     /** The body of a good answer in one piece: passed on, where the SDK would hold it whole. */
     body: ReadableStream<Uint8Array> | null
@@ -139,6 +151,7 @@ type Exchange = {
 
 function newExchange(request: UpstreamRequest, signal: AbortSignal, secrets: readonly string[]): Exchange {
   const seen: Exchange['seen'] = { body: null, refused: null, redirected: null }
+  const { promise: streaming, resolve: begin } = Promise.withResolvers<string | null>()
   const handle = async (asked: SdkRequest) => {
     const response = await fetch(addressOf(asked), {
       method: asked.method,
@@ -151,7 +164,10 @@ function newExchange(request: UpstreamRequest, signal: AbortSignal, secrets: rea
     const answer = (body: ReadableStream<Uint8Array> | Uint8Array | null) => ({
       response: { statusCode: status, headers: Object.fromEntries(response.headers), body: body ?? new Uint8Array(0) },
     })
-    if (status < 300 && request.stream) return answer(response.body)
+    if (status < 300 && request.stream) {
+      begin(response.headers.get('x-amzn-sagemaker-content-type'))
+      return answer(response.body)
+    }
     if (status < 300) {
       seen.body = response.body
       return answer(null)
@@ -166,7 +182,7 @@ function newExchange(request: UpstreamRequest, signal: AbortSignal, secrets: rea
     return answer(new TextEncoder().encode(text))
   }
   const handler = { handle, metadata: { handlerProtocol: 'http/1.1' }, updateHttpClientConfig: noop, httpHandlerConfigs: () => ({}) }
-  return { handler, seen }
+  return { handler, seen, streaming }
 }
 
 const noop = () => undefined

@@ -1,5 +1,5 @@
 // Which version of a model answers a request. Pure: the bucket is computed by the shell (hashing waits).
-// Unit = session, else the dialect's user, else the API key (design, section 3); raising the weight never moves anybody back.
+// Unit = session, else the dialect's user, else the API key (docs/design/overview.md); raising the weight never moves anybody back.
 
 import { err, ok, type Result } from '../../shared/result.ts'
 import type { InferenceRefusal } from '../../shared/refusal.ts'

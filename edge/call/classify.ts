@@ -22,7 +22,7 @@ export function retryAfterMs(header: string | null, nowMs: number): number | nul
 const notTheCallers: readonly number[] = [401, 403, 404, 405, 407, 408, 421, 425]
 
 /**
- * The failure that a status other than 2xx stands for (reference, 10.2, failure accounting):
+ * The failure that a status other than 2xx stands for (docs/design/figures.md):
  * 429 and 503 with Retry-After are soft; other 5xx, redirects and rejected credentials are hard and ours; other 4xx are the caller's own.
  */
 export function failureOf(fault: EngineFault, retryAfter: number | null): CallFailure {

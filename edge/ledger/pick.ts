@@ -1,5 +1,5 @@
 // Which endpoint of the cell a lease is granted on: least connections over those that serve the version and have room. Pure.
-// Counts are exact here, so the smallest is really the smallest (reference, sections 0 and 9).
+// Counts are exact here, so the smallest is really the smallest (docs/design/figures.md).
 
 import type { Random } from '../../shared/random.ts'
 import type { EndpointId, VersionId } from '../../shared/ids.ts'

@@ -1,5 +1,5 @@
 // What became of an attempt, from how its answer ended. Pure. A client that leaves is no failure of the endpoint;
-// neither is a deadline the client chose (design, section 1).
+// neither is a deadline the client chose (docs/design/overview.md).
 
 import { unreachable } from '../../shared/result.ts'
 import type { OutcomeKind } from '../../shared/wire/ledger.ts'

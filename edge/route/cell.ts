@@ -1,5 +1,5 @@
 // Which cells are worth asking, and in which order. Pure.
-// The first is drawn from the published fractions; nobody compares stale loads here (design, section 2: comparing herds).
+// The first is drawn from the published fractions; nobody compares stale loads here (docs/design/figures.md: comparing herds).
 
 import { drawWeighted, type Random } from '../../shared/random.ts'
 import type { CellId, EndpointId, VersionId } from '../../shared/ids.ts'

@@ -1,5 +1,5 @@
 // Which endpoint of a cell gets a request when its ledger does not answer. Pure.
-// A draw by capacity and weight, never "the least loaded": every isolate would pick the same one from the same old numbers (reference, section 0).
+// A draw by capacity and weight, never "the least loaded": every isolate would pick the same one from the same old numbers (docs/design/figures.md).
 
 import { drawWeighted, type Random } from '../../shared/random.ts'
 import type { Endpoint } from '../../shared/wire/snapshot.ts'

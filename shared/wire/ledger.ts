@@ -4,7 +4,7 @@ import type { CellId, EndpointId, LeaseId, VersionId } from '../ids.ts'
 import type { Operation } from '../operations.ts'
 import type { Snapshot } from './snapshot.ts'
 
-/** What became of an attempt (design, section 1). */
+/** What became of an attempt (docs/design/overview.md). */
 export type OutcomeKind = 'good' | 'soft_failure' | 'hard_failure' | 'cancelled'
 
 export type Ask = {

@@ -5,7 +5,7 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { chunkGapMs, chunks, errorBody, wholeBody, type Scenario, type Seen } from '../contract/edge/upstream.contract.ts'
+import { chunkGapMs, chunks, errorBody, wholeBody, type Scenario, type Seen } from './upstream-scenarios.ts'
 
 export type Recording = { -readonly [Key in keyof Seen]: Seen[Key] extends string ? string : Record<string, string> }
 
@@ -16,7 +16,7 @@ export type LocalServer = {
   readonly close: () => Promise<void>
 }
 
-export type Play = (asked: Recording, response: ServerResponse) => Promise<void> | void
+export type Play = (asked: Recording, response: ServerResponse, bytes: Uint8Array) => Promise<void> | void
 
 /** Serves every request with `play`, after it was read and noted down. A client that leaves early is noted as the header `left`. */
 export async function serve(play: Play): Promise<LocalServer> {
@@ -24,6 +24,9 @@ export async function serve(play: Play): Promise<LocalServer> {
   const server = createServer((request, response) => {
     void answer(request, response, seen, play).catch(() => response.destroy())
   })
+  // Where it serves a whole run, it must not be what keeps the process alive.
+  server.unref()
+  server.on('connection', (socket) => socket.unref())
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo
@@ -40,12 +43,13 @@ async function answer(request: IncomingMessage, response: ServerResponse, seen: 
   const parts: Buffer[] = []
   for await (const part of request) parts.push(part as Buffer)
   const headers = Object.fromEntries(Object.entries(request.headers).map(([name, value]) => [name, String(value)]))
-  const asked: Recording = { method: request.method ?? '', path: request.url ?? '', headers, body: Buffer.concat(parts).toString() }
+  const bytes = Buffer.concat(parts)
+  const asked: Recording = { method: request.method ?? '', path: request.url ?? '', headers, body: bytes.toString() }
   seen.push(asked)
   response.once('close', () => {
     if (!response.writableFinished) asked.headers['left'] = 'yes'
   })
-  await play(asked, response)
+  await play(asked, response, bytes)
 }
 
 /** A server of the scenarios. */

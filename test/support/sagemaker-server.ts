@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Sha256 } from '@aws-crypto/sha256-js'
 import { EventStreamCodec } from '@smithy/eventstream-codec'
 import { SignatureV4 } from '@smithy/signature-v4'
-import { chunks, errorBody, wholeBody, type Scenario } from '../contract/edge/upstream.contract.ts'
+import { chunks, errorBody, wholeBody, type Scenario } from './upstream-scenarios.ts'
 import { cutAfter, serve, writeApart, type LocalServer, type Recording } from './http-server.ts'
 
 export type Keys = { readonly accessKeyId: string; readonly secretAccessKey: string; readonly sessionToken?: string }
@@ -31,6 +31,7 @@ type OwnScenario =
   | 'new-session'
   | 'no-json'
   | 'many'
+  | 'late-first'
 
 export type SageMakerScenario = Scenario | OwnScenario
 
@@ -59,8 +60,8 @@ const exception = (type: string, body: object): Uint8Array =>
  * signed for, which the forwarder gives as `x-forwarded-host`.
  */
 export function sageMakerServer(keys: Keys, region: string): Promise<LocalServer> {
-  return serve(async (asked, response) => {
-    const fault = await signatureFault(asked, keys, region)
+  return serve(async (asked, response, bytes) => {
+    const fault = await signatureFault({ ...asked, bytes }, keys, region)
     if (fault) {
       // As AWS does: the message repeats what was signed, session token included.
       return refuse(response, 403, fault, { message: `${fault}: ${JSON.stringify(asked.headers)}` })
@@ -121,6 +122,11 @@ async function play(scenario: SageMakerScenario, streamed: boolean, asked: Recor
     case 'cut-whole':
       response.writeHead(200, streamed ? framed : { ...json, 'content-length': String(Buffer.byteLength(wholeBody)) })
       return cutAfter(response, streamed ? payloadPart(wholeBody).subarray(0, 30) : wholeBody.slice(0, 10))
+    case 'late-first':
+      start()
+      response.flushHeaders()
+      await sleep(1_000)
+      return void response.end(payloadPart(chunks[0] ?? ''))
     case 'half-frame':
       start()
       return void response.end(Buffer.concat([payloadPart(chunks[0] ?? ''), payloadPart(chunks[1] ?? '').subarray(0, 20)]))
@@ -178,8 +184,10 @@ function modelError(response: ServerResponse, status: number, text: string): voi
 
 const skewMsMax = 5 * 60_000
 
+type Signed = Omit<Recording, 'body'> & { readonly bytes: Uint8Array }
+
 /** The name of AWS's error for what is wrong with a request's signature; null when it is right. */
-async function signatureFault({ method, path, headers, body }: Recording, keys: Keys, region: string): Promise<string | null> {
+async function signatureFault({ method, path, headers, bytes }: Signed, keys: Keys, region: string): Promise<string | null> {
   const shape =
     /^AWS4-HMAC-SHA256 Credential=([^/]+)\/(\d{8})\/([^/]+)\/sagemaker\/aws4_request, ?SignedHeaders=([^,]+), ?Signature=([0-9a-f]{64})$/
   const [, accessKeyId, , scopeRegion, signed] = shape.exec(headers['authorization'] ?? '') ?? []
@@ -191,7 +199,7 @@ async function signatureFault({ method, path, headers, body }: Recording, keys: 
   const at = dateOf(headers['x-amz-date'] ?? '')
   if (scopeRegion !== region || Math.abs(at.getTime() - Date.now()) > skewMsMax) return 'InvalidSignatureException'
   const hash = headers['x-amz-content-sha256']
-  if (hash !== undefined && hash !== createHash('sha256').update(body).digest('hex')) return 'InvalidSignatureException'
+  if (hash !== undefined && hash !== createHash('sha256').update(bytes).digest('hex')) return 'InvalidSignatureException'
 
   const told = { ...headers, host: headers['x-forwarded-host'] ?? headers['host'] ?? '' }
   const signer = new SignatureV4({ service: 'sagemaker', region, credentials: keys, sha256: Sha256 })
@@ -205,7 +213,7 @@ async function signatureFault({ method, path, headers, body }: Recording, keys: 
       path,
       query: {},
       headers: Object.fromEntries(names.map((name) => [name, (told as Record<string, string>)[name] ?? ''])),
-      body,
+      body: bytes,
     },
     { signingDate: at, signableHeaders: new Set(names) },
   )

@@ -103,6 +103,12 @@ describe('a restart', () => {
     const again = runStart({ ISOCHRONE_HOME: where, EDGE_PORT: String(await freePort()), CORE_PORT: String(await freePort()) })
     expect(await again.exited).toBe(1)
     expect(again.output()).toContain(`already running here (process ${first.dev.processes.supervisor})`)
+    const typo = runStart({ ISOCHRONE_HOME: where, ISOCHRONE_MODEL: '/nowhere/x.gguf' })
+    expect(await typo.exited).toBe(1)
+    // Neither disarms the one that runs: its files are still there, and a third is still turned away.
+    expect(readdirSync(where)).toEqual(expect.arrayContaining(['dev.json', 'processes.json']))
+    const third = runStart({ ISOCHRONE_HOME: where, EDGE_PORT: String(await freePort()), CORE_PORT: String(await freePort()) })
+    expect(await third.exited).toBe(1)
     expect(await first.stop()).toBe(0)
     await untilNoneOf(where)
 
@@ -119,11 +125,11 @@ describe('a restart', () => {
     // SIGKILL gives nobody a chance to tidy up; the children notice, and the next start ends what is left.
     const pids = [second.dev.processes.edge, second.dev.processes.core, ...second.dev.regions.map(({ pid }) => pid)]
     process.kill(second.dev.processes.supervisor, 'SIGKILL')
-    const third = await startPlatform({ home: where, args: ['--fresh'] })
+    const last = await startPlatform({ home: where, args: ['--fresh'] })
     expect(pids.filter(isAlive)).toEqual([])
-    expect((await admin(third.dev, 'GET', 'tenants/kept')).status).toBe(404)
-    expect(third.dev.apiKey).not.toBe(first.dev.apiKey)
-    expect(await third.stop()).toBe(0)
+    expect((await admin(last.dev, 'GET', 'tenants/kept')).status).toBe(404)
+    expect(last.dev.apiKey).not.toBe(first.dev.apiKey)
+    expect(await last.stop()).toBe(0)
     await untilNoneOf(where)
   })
 

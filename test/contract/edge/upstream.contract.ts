@@ -8,39 +8,7 @@ import type { EndpointId } from '../../../shared/ids.ts'
 import { seal, sealKeyOf } from '../../../shared/sealed.ts'
 import type { Endpoint } from '../../../shared/wire/snapshot.ts'
 import { bytes, readAll } from '../../support/stream.ts'
-
-export const scenarios = [
-  'whole',
-  'stream',
-  'empty',
-  'status-400',
-  'status-404',
-  'status-422',
-  'status-500',
-  'status-503',
-  'busy',
-  'redirect',
-  'echo',
-  'slow-head',
-  'slow-body',
-  'cut-stream',
-  'cut-whole',
-] as const
-export type Scenario = (typeof scenarios)[number]
-
-/** What a server was sent. */
-export type Seen = {
-  readonly method: string
-  readonly path: string
-  readonly headers: Readonly<Record<string, string>>
-  readonly body: string
-}
-
-export const wholeBody = '{"answer":"Lima is the capital of Peru: ¡sí!"}'
-export const chunks = ['data: {"n":1}\n\n', 'data: {"n":2}\n\n', 'data: [DONE]\n\n']
-/** Between the chunks of `stream`. */
-export const chunkGapMs = 120
-export const errorBody = (status: number): string => JSON.stringify({ error: { message: `refused with ${status}`, type: 'x', code: null } })
+import { chunkGapMs, chunks, errorBody, scenarios, wholeBody, type Scenario, type Seen } from '../../support/upstream-scenarios.ts'
 
 export type UpstreamWorld = {
   readonly name: string
@@ -147,8 +115,7 @@ export function upstreamContract(world: () => UpstreamWorld, name: string): void
       if (!deaf) return skip()
       const request = await requestOf('whole')
       const endpoint = { ...request.endpoint, url: deaf('whole') }
-      for (const stream of [false, true])
-        expect(await failed(upstream.send({ ...request, endpoint, stream }))).toMatch(/refused|ECONNREFUSED|fetch failed/)
+      for (const stream of [false, true]) expect(await failed(upstream.send({ ...request, endpoint, stream }))).toContain('ECONNREFUSED')
     })
 
     it('nothing is sent for a request that was given up before', async () => {

@@ -5,11 +5,10 @@ import type { EndpointKind } from '../../../shared/operations.ts'
 import { httpServer, type LocalServer } from '../../support/http-server.ts'
 import { sageMakerServer } from '../../support/sagemaker-server.ts'
 import { endpoint } from '../../support/snapshot.ts'
-import { upstreamContract, type Scenario, type Seen, type UpstreamWorld } from './upstream.contract.ts'
+import { sageMakerKeys as aws, sageMakerRegion as region, type Scenario, type Seen } from '../../support/upstream-scenarios.ts'
+import { upstreamContract, type UpstreamWorld } from './upstream.contract.ts'
 
 const canary = 'canary-6f1d2b7e-secret'
-const aws = { accessKeyId: 'AKIACANARY0000000001', secretAccessKey: `${canary}-key`, sessionToken: `${canary}-token` }
-const region = 'eu-central-1'
 
 type Case = Pick<UpstreamWorld, 'name' | 'credential' | 'canaries' | 'bore'> & { readonly kind: EndpointKind }
 
@@ -53,8 +52,13 @@ const cases: readonly Case[] = [
 
 describe.each(cases)('$name', ({ kind, ...so }) => {
   let server: LocalServer
+  let deaf = ''
   beforeAll(async () => {
     server = await (kind === 'sagemaker' ? sageMakerServer(aws, region) : httpServer())
+    // A port that was just free, and where nobody listens any more.
+    const left = await httpServer()
+    deaf = left.url
+    await left.close()
   })
   afterAll(() => server.close())
 
@@ -65,8 +69,7 @@ describe.each(cases)('$name', ({ kind, ...so }) => {
       endpoint: (scenario) =>
         endpoint(`e-${scenario}`, 'x', { kind, url: urlOf(server.url, scenario), options: kind === 'sagemaker' ? { region } : {} }),
       seen: () => Promise.resolve(server.seen),
-      // Port 9 is discard, and nobody discards any more.
-      deaf: (scenario) => urlOf('http://127.0.0.1:9', scenario),
+      deaf: (scenario) => urlOf(deaf, scenario),
       seesLeaving: true,
     }),
     so.name,

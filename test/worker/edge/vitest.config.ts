@@ -1,14 +1,31 @@
 // The edge's tests inside workerd: the real ledger object, KV, and a small Worker that stands for core's entrypoint.
-// What the edge fetches goes to `engines`, which stands for all model servers.
+// What the edge fetches goes to `engines`, which stands for all model servers; SageMaker has a stand-in of its own that verifies signatures.
 
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { cloudflareTest } from '@cloudflare/vitest-plugin'
 import { Response, type Request } from 'miniflare'
 import { defineConfig } from 'vitest/config'
+import { sageMakerServer } from '../../support/sagemaker-server.ts'
+import { sageMakerKeys, sageMakerRegion } from '../../support/upstream-scenarios.ts'
 
 const root = path.resolve(import.meta.dirname, '../../..')
 const encoder = new TextEncoder()
+const sageMaker = await sageMakerServer(sageMakerKeys, sageMakerRegion)
+
+/** To the stand-in on loopback, which is told the host that was signed; a GET is answered with what it was sent so far. */
+async function toSageMaker(request: Request): Promise<Response> {
+  if (request.method === 'GET') return Response.json(sageMaker.seen)
+  const { host, pathname } = new URL(request.url)
+  const headers = { ...Object.fromEntries(request.headers), 'x-forwarded-host': host }
+  const body = await request.bytes()
+  // A scenario that never answers must not outlive the tests.
+  const signal = AbortSignal.timeout(6_000)
+  const answer = await fetch(sageMaker.url + pathname, { method: request.method, headers, body, redirect: 'manual', signal })
+  // Without the length, or a body that is cut would be waited for.
+  const { 'content-length': _, ...told } = Object.fromEntries(answer.headers)
+  return new Response(answer.body as never, { status: answer.status, headers: told })
+}
 
 /** An event with content. */
 const token = (n: number) => JSON.stringify({ choices: [{ index: 0, delta: { content: String(n) }, finish_reason: null }] })
@@ -16,6 +33,7 @@ const token = (n: number) => JSON.stringify({ choices: [{ index: 0, delta: { con
 /** Model servers by host: `echo…` tells what it was sent, `stream…` sends three events, `down…` fails, `cut…` stops in the middle. */
 async function engines(request: Request): Promise<Response> {
   const { hostname, pathname } = new URL(request.url)
+  if (hostname.startsWith('sagemaker')) return toSageMaker(request)
   if (hostname.startsWith('down')) return Response.json({ error: { message: 'broken' } }, { status: 500 })
   if (hostname.startsWith('stream') || hostname.startsWith('cut')) {
     const events = hostname.startsWith('cut') ? [token(1)] : [token(1), token(2), '[DONE]']
