@@ -16,6 +16,8 @@ export default defineConfig({
       { test: { name: 'engine', include: ['test/engine/**/*.test.ts'], testTimeout: 60_000, hookTimeout: 60_000 } },
       'test/worker/edge/vitest.config.ts',
       'test/worker/core/vitest.config.ts',
+      'test/conformance/vitest.config.ts',
+      'test/faults/vitest.config.ts',
       {
         test: { name: 'system', include: ['test/system/**/*.test.ts'], testTimeout: 60_000, hookTimeout: 120_000, fileParallelism: false },
       },

@@ -34,7 +34,11 @@ app.use(async (c, next) => {
 
 const inference = (dialect: Dialect) => async (c: EdgeContext) => {
   const asked = askedOf(c, dialect)
-  const walked = await infer(asked, portsOf(c))
+  const ports = portsOf(c)
+  const walking = infer(asked, ports)
+  // When the caller leaves, the runtime drops what nobody waits for: this has to end in its own way, or its lease would not come back.
+  ports.afterResponse(walking.catch(() => undefined))
+  const walked = await walking
   if (!walked.answer.ok) await asked.body.discard()
   return respond(walked, dialect.voice)
 }

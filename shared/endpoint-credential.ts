@@ -81,7 +81,8 @@ function schemaFor(kind: EndpointKind, value: unknown) {
 /** An unknown field's name is not repeated either: a secret pasted in the wrong place may be one. */
 function wordsOf(issue: v.BaseIssue<unknown>, form: string): string {
   if (issue.type !== 'strict_object') return issue.message
-  return issue.path && issue.expected !== 'never' ? 'is required' : `must be ${form} for an endpoint of this kind, or null`
+  const wanted = `must be ${form} for an endpoint of this kind, or null`
+  return issue.path && issue.expected !== 'never' ? `is missing: a credential ${wanted}` : wanted
 }
 
 /** The parts of a credential that must not be seen anywhere. */

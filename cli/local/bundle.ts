@@ -13,9 +13,10 @@ export async function bundle(role: 'edge' | 'core'): Promise<void> {
     outfile: bundlePathOf(role),
     bundle: true,
     format: 'esm',
-    platform: 'neutral',
+    // As wrangler has it: packages are taken as made for browsers, which is how AWS's SDK leaves Node's parts out.
+    platform: 'browser',
     target: 'es2024',
-    mainFields: ['module', 'main'],
+    mainFields: ['browser', 'module', 'main'],
     conditions: ['workerd', 'worker', 'browser'],
     external: ['cloudflare:*', 'node:*'],
     sourcemap: 'inline',

@@ -35,6 +35,10 @@ const failed = (status: number, code: string, message: string): Told => ({
   retryAfterMs: null,
 })
 
+/** Clients tell this case apart by OpenAI's phrase (LangChain's ContextOverflowError does). */
+const overflowMessage = (message: string): string =>
+  message.includes('maximum context length') ? message : `The prompt exceeds the model's maximum context length: ${message}`
+
 /** Whose fault it is, in OpenAI's words: the caller's below 500, the server's above. */
 const typeOf = (status: number): string => {
   if (status === 429) return 'rate_limit_error'
@@ -196,7 +200,7 @@ export function tell(refusal: InferenceRefusal): Told {
         status: refusal.status,
         type: typeOf(refusal.status),
         code: refusal.code ?? 'invalid_request',
-        message: refusal.message,
+        message: refusal.code === 'context_length_exceeded' ? overflowMessage(refusal.message) : refusal.message,
         param: refusal.param,
         retryAfterMs: null,
       }

@@ -38,11 +38,14 @@ function statusIn(json: Json): number | null {
   return typeof given === 'number' ? given : null
 }
 
+/** How vLLM, SGLang, llama.cpp and TGI (`inputs` tokens + `max_new_tokens` must be <= N) put it where they give no name. */
+const overflowWords = /maximum context length|context (window|size|length)|tokens`? \+ `max_new_tokens` must be/i
+
 /** llama.cpp and vLLM name a prompt that does not fit differently; clients look for OpenAI's code. */
 function codeOf(error: Json): string | null {
   const kind = `${textOf(error['type']) ?? ''} ${textOf(error['code']) ?? ''}`
   if (/exceed_context_size|context_length/.test(kind)) return 'context_length_exceeded'
-  if (/maximum context length|context (window|size|length)/i.test(textOf(error['message']) ?? '')) return 'context_length_exceeded'
+  if (overflowWords.test(textOf(error['message']) ?? textOf(error['error']) ?? '')) return 'context_length_exceeded'
   return textOf(error['code'])
 }
 

@@ -138,6 +138,7 @@ function choiceEvents(asking: Asking): EventLane {
       done = true
       return { out: event.raw, means: 'done', fault: null }
     }
+    if (event.event === 'error') return { out: null, means: 'nothing', fault: faultOf(event.data) }
     const json = parseJsonText(event.data)
     const fault = isRecord(json)
       ? (hiddenFault(json) ?? null)
@@ -155,6 +156,12 @@ function choiceEvents(asking: Asking): EventLane {
     // A stream that broke off has no word of the engine; the events with content are then the best count there is.
     usage: () => usage ?? (tokens > 0 ? { inputTokens: null, outputTokens: tokens, cachedTokens: null } : null),
   }
+}
+
+/** What stands in an event of its own for errors, with the engine's own status where it gives one. */
+function faultOf(data: string): EngineFault {
+  const json = parseJsonText(data)
+  return hiddenFault(isRecord(json) && !('error' in json) ? { error: json } : json) ?? engineFault(502, data)
 }
 
 /** A choice that says something, or that it has ended: an empty answer is an answer too. */

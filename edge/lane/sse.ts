@@ -82,7 +82,11 @@ function readEvent(raw: Uint8Array): SseEvent {
     const field = colon < 0 ? line : line.slice(0, colon)
     const value = colon < 0 ? '' : line.slice(line[colon + 1] === ' ' ? colon + 2 : colon + 1)
     if (field === 'data') data.push(value)
-    else if (field === 'event') event = value
+    // No field of the standard: llama.cpp's server tells errors under it.
+    else if (field === 'error') {
+      data.push(value)
+      event = 'error'
+    } else if (field === 'event') event = value
   }
   return { raw, data: data.join('\n'), event }
 }

@@ -84,7 +84,6 @@ async function play(scenario: SageMakerScenario, streamed: boolean, asked: Recor
     return void response.end(body === '' ? undefined : payloadPart(body))
   }
   const start = () => response.writeHead(200, framed)
-  const numbered = /^(.*)-(\d+)$/.exec(scenario)
 
   switch (scenario) {
     case 'whole':
@@ -156,15 +155,19 @@ async function play(scenario: SageMakerScenario, streamed: boolean, asked: Recor
       return modelError(response, 200, 'said 200 and failed')
     case 'model-error-text':
       return modelError(response, 500, 'CUDA out of memory')
+    default:
+      return playNumbered(/^(.*)-(\d+)$/.exec(scenario)?.[1] ?? '', Number(/\d+$/.exec(scenario)?.[0] ?? 0), response, start)
   }
-  const parts = Number(numbered?.[2] ?? 0)
-  if (numbered?.[1] === 'status') return modelError(response, parts, errorBody(parts))
-  const sent = chunks.slice(0, parts).map(payloadPart)
+}
+
+function playNumbered(scenario: string, number: number, response: ServerResponse, start: () => void): void {
+  if (scenario === 'status') return modelError(response, number, errorBody(number))
   start()
-  if (numbered?.[1] === 'model-stream-error')
-    sent.push(exception('ModelStreamError', { Message: 'the model timed out', ErrorCode: 'ModelInvocationTimeExceeded' }))
-  else sent.push(exception('InternalStreamFailure', { Message: 'the platform failed' }))
-  return void response.end(Buffer.concat(sent))
+  const failure =
+    scenario === 'model-stream-error'
+      ? exception('ModelStreamError', { Message: 'the model timed out', ErrorCode: 'ModelInvocationTimeExceeded' })
+      : exception('InternalStreamFailure', { Message: 'the platform failed' })
+  response.end(Buffer.concat([...chunks.slice(0, number).map(payloadPart), failure]))
 }
 
 function refuse(response: ServerResponse, status: number, type: string, body: object): void {

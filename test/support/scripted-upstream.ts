@@ -84,7 +84,13 @@ const tooLong: Readonly<Record<EngineName, { readonly status: number; readonly b
     status: 400,
     body: engines.sglang.refusal(400, "The input (5000 tokens) is longer than the model's context length (4096 tokens)."),
   },
-  tgi: { status: 422, body: engines.tgi.refusal(422, 'Input validation error: `inputs` must have less than 4096 tokens. Given: 5000') },
+  tgi: {
+    status: 422,
+    body: engines.tgi.refusal(
+      422,
+      'Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096. Given: 5000 `inputs` tokens and 20 `max_new_tokens`',
+    ),
+  },
   llamacpp: {
     status: 400,
     body: {
@@ -288,7 +294,7 @@ function operationOf(path: string): OperationName {
 
 function scriptOf(path: string, json: Json): string {
   const inPath = /^\/v2\/models\/([^/]+)\//.exec(path)?.[1]
-  return inPath ? decodeURIComponent(inPath) : String(json['model'] ?? '')
+  return inPath ? decodeURIComponent(inPath) : textIn(json, 'model')
 }
 
 function askedOf({ json, script, path }: Recorded): AskedOf {
@@ -301,6 +307,8 @@ function askedOf({ json, script, path }: Recorded): AskedOf {
     usage: options?.['include_usage'] === true,
   }
 }
+
+const textIn = (json: Json, field: string): string => (typeof json[field] === 'string' ? json[field] : '')
 
 const inputsOf = (json: Json): number => (Array.isArray(json['input']) && typeof json['input'][0] !== 'number' ? json['input'].length : 1)
 

@@ -24,6 +24,8 @@ export type UpstreamWorld = {
   readonly deaf: ((scenario: Scenario) => string) | null
   /** Whether the servers see a client leave at once; workerd tells them at the next chunk. */
   readonly seesLeaving: boolean
+  /** Whether a cut reaches us; the forwarder of the tests inside workerd ends a cut body as if it were whole. */
+  readonly seesCuts: boolean
 }
 
 const secret = 'contract-secret-of-at-least-32-characters'
@@ -151,12 +153,17 @@ export function upstreamContract(world: () => UpstreamWorld, name: string): void
       await expect.poll(async () => (await world().seen()).at(-1)?.headers['left'], { timeout: 5_000 }).toBe('yes')
     })
 
-    it.each(['cut-stream', 'cut-whole'] as const)('%s: a body that was cut fails, and never looks like its end', async (scenario) => {
-      const answer = await answered(scenario)
-      const read = answer.body ? await readAll(answer.body) : null
-      expect(read?.failed).toBe(true)
-      if (scenario === 'cut-stream') expect(read?.text).toBe(chunks[0])
-    })
+    it.for(['cut-stream', 'cut-whole'] as const)(
+      '%s: a body that was cut fails, and never looks like its end',
+      async (scenario, { skip }) => {
+        // Inside a frame it is seen all the same.
+        if (scenario === 'cut-whole' && !world().seesCuts) return skip()
+        const answer = await answered(scenario)
+        const read = answer.body ? await readAll(answer.body) : null
+        expect(read?.failed).toBe(true)
+        if (scenario === 'cut-stream') expect(read?.text).toBe(chunks[0])
+      },
+    )
 
     it('a redirect is a failure that says so, and is not followed', async () => {
       for (const stream of [false, true]) {

@@ -71,6 +71,7 @@ describe.each(cases)('$name', ({ kind, ...so }) => {
       seen: () => Promise.resolve(server.seen),
       deaf: (scenario) => urlOf(deaf, scenario),
       seesLeaving: true,
+      seesCuts: true,
     }),
     so.name,
   )

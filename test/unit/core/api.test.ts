@@ -295,6 +295,15 @@ describe('bodies', () => {
     expect(JSON.stringify(draft)).not.toContain(key?.secret)
   })
 
+  it.each(['{"bearer":"canary"', '{"bearer":canary}', '"canary" canary', '{"bearer":"canary\n"}', "{'bearer':'canary'}", 'canary'])(
+    'a body that is not JSON is not quoted, for it may hold a credential: %j',
+    async (body) => {
+      const read = await readJson(post(body))
+      expect(read).toMatchObject({ ok: false, error: { reason: 'invalid_json' } })
+      expect(JSON.stringify(read)).not.toMatch(/canary|cana|nary/)
+    },
+  )
+
   it.each([
     ['{"a":1}', { ok: true, value: { a: 1 } }],
     ['{"a":', { ok: false, error: { reason: 'invalid_json' } }],

@@ -1,6 +1,9 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { ProbeRecord } from '../../../core/facts.ts'
+import { probe } from '../../../core/probe/probe.ts'
+import type { EndpointKind } from '../../../shared/operations.ts'
+import { endpointRow } from './loop-world.ts'
 import { due, nextProbeAtMs } from '../../../core/probe/due.ts'
 import { livenessToKeep, observe, unprobed } from '../../../core/probe/liveness.ts'
 import type { Liveness } from '../../../core/facts.ts'
@@ -99,5 +102,31 @@ describe('liveness', () => {
       records({ b: { liveness: observe(unprobed, true) }, c: {}, a: { liveness: { state: 'unhealthy', good: 0, bad: 3 } } }),
     )
     expect(JSON.stringify(kept)).toBe('{"a":{"url":"http://e","state":"unhealthy"},"b":{"url":"http://e","state":"healthy"}}')
+  })
+})
+
+describe('where health is asked for', () => {
+  it.each<readonly [EndpointKind, readonly string[]]>([
+    ['openai', ['http://e1/health']],
+    ['open_inference', ['http://e1/v2/health/ready']],
+    // Their protocols have no such place: they stay unknown, and may serve.
+    ['anthropic', []],
+    ['sagemaker', []],
+  ])('%s: %j', (kind, expected) => {
+    const asked: string[] = []
+    const state = { probes: new Map(), keptLiveness: {} }
+    probe([endpointRow('e1', { kind })], state, {
+      clock: { nowMs: () => 0 },
+      timer: { sleep: () => new Promise(() => undefined) },
+      random: () => 0,
+      prober: {
+        check: (address) => {
+          asked.push(address)
+          return new Promise(() => undefined)
+        },
+      },
+    })
+    expect(asked).toEqual(expected)
+    expect(state.probes.size).toBe(expected.length)
   })
 })

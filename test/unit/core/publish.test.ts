@@ -199,6 +199,31 @@ describe('what is published', () => {
     ])
   })
 
+  it('says what an endpoint does, how it is spoken to and with which sealed credential, and how patient each model is', () => {
+    const rows = [
+      endpointRow('a', { kind: 'anthropic' }),
+      endpointRow('b', { kind: 'sagemaker', operations: ['embeddings'], options: { region: 'eu-west-1' }, credential: 'v1.n.c' }),
+    ]
+    const models = [{ name: 'atlas' as never, firstTokenMsMax: 60_000, holdMsMax: null }]
+    const content = contentOf({ regions: [fra], endpoints: rows, aliases: [], models }, new Map())
+    expect(content.endpoints.map(({ operations, options, credential }) => ({ operations, options, credential }))).toEqual([
+      { operations: ['messages', 'count_tokens'], options: {}, credential: null },
+      { operations: ['embeddings'], options: { region: 'eu-west-1' }, credential: 'v1.n.c' },
+    ])
+    expect(content.models).toEqual(models)
+  })
+
+  it.each([
+    { name: 'another credential', more: { credential: 'v1.n.d' } },
+    { name: 'another option', more: { options: { targetVariant: 'green' } } },
+    { name: 'another operation', more: { operations: ['chat' as const] } },
+  ])('$name is news', ({ more }) => {
+    const content = (row: Partial<CatalogueEndpoint>) =>
+      contentOf({ regions: [fra], endpoints: [endpointRow('a', row)], aliases: [], models: [] }, new Map())
+    const last = nextPublished(null, draft({ content: content({ credential: 'v1.n.c' }) }), nowMs)
+    expect(nextPublished(last, draft({ content: content({ credential: 'v1.n.c', ...more }) }), nowMs)?.snapshot.generation).toBe(2)
+  })
+
   it('keeps the newest changes when there are too many', () => {
     const written = Array.from({ length: limits.changedMax + 5 }, (_, i) => `k${i}`)
     const changed = nextPublished(first, draft({ written }), nowMs)?.snapshot.changed

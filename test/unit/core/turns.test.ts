@@ -77,16 +77,19 @@ it('a tick during a turn neither hurries it nor adds one', async () => {
   expect(seen.taken).toBe(2)
 })
 
-it.each([0, 1, 2, 3, 4, 5, 6])('never two at once, whenever a nudge comes: %i steps after a turn that is followed has ended', async (steps) => {
-  const { turns, seen, endOne } = bench()
-  void turns.nudge()
-  void turns.nudge()
-  const ending = endOne()
-  for (let i = 0; i < steps; i++) await Promise.resolve()
-  void turns.nudge()
-  await ending
-  await endOne()
-  await endOne()
-  expect(seen.atOnce).toBe(1)
-  expect(seen.taken).toBeGreaterThanOrEqual(2)
-})
+it.each([0, 1, 2, 3, 4, 5, 6])(
+  'never two at once, whenever a nudge comes: %i steps after a turn that is followed has ended',
+  async (steps) => {
+    const { turns, seen, endOne } = bench()
+    void turns.nudge()
+    void turns.nudge()
+    const ending = endOne()
+    for (let i = 0; i < steps; i++) await Promise.resolve()
+    void turns.nudge()
+    await ending
+    await endOne()
+    await endOne()
+    expect(seen.atOnce).toBe(1)
+    expect(seen.taken).toBeGreaterThanOrEqual(2)
+  },
+)

@@ -4,8 +4,10 @@ import { createExecutionContext, waitOnExecutionContext } from 'cloudflare:test'
 import { exports } from 'cloudflare:workers'
 import { beforeAll, describe, expect, it } from 'vitest'
 import worker from '../../../core/worker.ts'
+import { prober } from '../../../core/adapters/prober.ts'
 import type { CoreEnv } from '../../../core/deps.ts'
-import { readApiKey } from '../../../shared/ids.ts'
+import { readApiKey, type EndpointId } from '../../../shared/ids.ts'
+import { open, sealKeyOf } from '../../../shared/sealed.ts'
 import { sha256Hex } from '../../../shared/hash.ts'
 import { limits } from '../../../shared/limits.ts'
 import type { CoreCalls } from '../../../shared/wire/credential.ts'
@@ -217,6 +219,200 @@ describe('keys', () => {
     await must('DELETE', `/admin/v1/keys/${id}`)
     expect(await core.credential(id)).toBeNull()
     expect(await core.credential('nonsense')).toBeNull()
+  })
+})
+
+const canary = 'canary-6f1d2b7e'
+const sealedOf = async (id: string) =>
+  (await testEnv.DB.prepare('SELECT credential FROM endpoints WHERE id = ?').bind(id).first<{ credential: string | null }>())?.credential
+const newEndpoint = (id: string, more: Json = {}) => ask('POST', '/admin/v1/endpoints', endpoint(id, 'live', 'atlas', more))
+
+describe('credentials of endpoints', () => {
+  it('come in once, are kept sealed for their row, and are seen nowhere', async () => {
+    const one = '/admin/v1/endpoints/sealed'
+    const told = [await newEndpoint('sealed', { credential: { bearer: `${canary}-1` } })]
+    expect(told[0]).toMatchObject({ status: 201, body: { hasCredential: true } })
+    const first = String(await sealedOf('sealed'))
+    const key = await sealKeyOf(testEnv.CREDENTIAL_KEY ?? '')
+    if (!key.ok) throw new Error(key.error)
+    const opened = async (sealed: string) => open(sealed, 'sealed' as EndpointId, key.value)
+    expect(await opened(first)).toEqual({ ok: true, value: JSON.stringify({ bearer: `${canary}-1` }) })
+
+    const change = (body: Json, generation: number) => must('PATCH', one, body, { 'if-match': `"${generation}"` })
+    told.push(await change({ credential: { header: 'x-engine-key', value: `${canary}-2` } }, 1))
+    const second = String(await sealedOf('sealed'))
+    expect(await opened(second)).toEqual({ ok: true, value: JSON.stringify({ header: 'x-engine-key', value: `${canary}-2` }) })
+    // What is not named stays; null takes it away.
+    told.push(await change({ weight: 2 }, 2), await must('GET', one), await must('GET', '/admin/v1/endpoints?limit=200'))
+    expect(await sealedOf('sealed')).toBe(second)
+    told.push(await change({ credential: null }, 3))
+    expect(told.at(-1)?.body).toMatchObject({ hasCredential: false, generation: 4 })
+    expect(await sealedOf('sealed')).toBeNull()
+    told.push(await must('DELETE', one), await must('GET', '/admin/v1/audit?limit=200'), await must('GET', '/admin/v1/status'))
+
+    const text = JSON.stringify(told.map(({ body, headers }) => [body, [...headers]]))
+    for (const secret of [canary, first, second, '"credential"']) expect(text).not.toContain(secret)
+    const audit = await auditOf('endpoint', 'sealed')
+    expect(audit.map((row) => [row.before?.['hasCredential'], row.after?.['hasCredential']])).toEqual([
+      [false, undefined],
+      [true, false],
+      [true, true],
+      [true, true],
+      [undefined, true],
+    ])
+  })
+
+  it.each<readonly [string, Json, unknown, string]>([
+    ['a wrong form', {}, canary, 'credential.bearer'],
+    ['the form of another kind', {}, { apiKey: canary }, 'credential.bearer'],
+    ['a form of two kinds', {}, { bearer: canary, [canary]: canary }, 'credential'],
+    ['what no header can carry', {}, { bearer: `${canary}\r\nx: y` }, 'credential.bearer'],
+    [
+      'keys of AWS that are none',
+      { kind: 'sagemaker', url: 'https://runtime.sagemaker.eu-west-1.amazonaws.com/endpoints/a' },
+      { accessKeyId: canary, secretAccessKey: canary },
+      'credential.accessKeyId',
+    ],
+    ['one for Anthropic that is none', { kind: 'anthropic' }, { apiKey: ` ${canary}` }, 'credential.apiKey'],
+  ])('%s is refused, and not repeated', async (_, more, credential, param) => {
+    const refused = await newEndpoint('wrong', { ...more, credential })
+    expect(refused).toMatchObject({ status: 422, body: { code: 'invalid_field', param } })
+    expect(JSON.stringify(refused.body)).not.toContain(canary)
+    expect((await ask('GET', '/admin/v1/endpoints/wrong')).status).toBe(404)
+  })
+
+  it('a body that is not JSON, a misspelt field and a credential for another resource repeat nothing either', async () => {
+    const bodies: readonly [string, unknown][] = [
+      ['/admin/v1/endpoints', `{"credential":{"bearer":"${canary}"},}`],
+      ['/admin/v1/endpoints', `{"credential":{"bearer":${canary}}}`],
+      ['/admin/v1/endpoints', { credentials: { bearer: canary } }],
+      ['/admin/v1/models', { name: 'm', credential: { bearer: canary } }],
+      ['/admin/v1/endpoints', { ...endpoint('x', 'live', 'atlas'), hasCredential: canary }],
+    ]
+    for (const [path, body] of bodies) {
+      const refused = await ask('POST', path, body)
+      expect([400, 422]).toContain(refused.status)
+      expect(JSON.stringify(refused.body)).not.toContain(canary.slice(0, 8))
+    }
+  })
+
+  it.each([undefined, '', 'too short to be a secret'])('are refused where CREDENTIAL_KEY is %j; all else is as ever', async (secret) => {
+    const env = { ...testEnv, ...(secret === undefined ? {} : { CREDENTIAL_KEY: secret }) } as CoreEnv & { CREDENTIAL_KEY?: string }
+    if (secret === undefined) delete env.CREDENTIAL_KEY
+    const id = `keyless-${secret?.length ?? 'none'}`
+    const refused = await askUnder(env, 'POST', '/admin/v1/endpoints', endpoint(id, 'live', 'atlas', { credential: { bearer: canary } }))
+    expect(refused).toMatchObject({
+      status: 503,
+      body: { code: 'credential_key_unset', detail: expect.stringContaining('CREDENTIAL_KEY') as string },
+    })
+    expect(JSON.stringify(refused.body)).not.toContain(canary)
+    expect(await askUnder(env, 'POST', '/admin/v1/endpoints', endpoint(id, 'live', 'atlas', { credential: null }))).toMatchObject({
+      status: 201,
+      body: { hasCredential: false },
+    })
+    await must('DELETE', `/admin/v1/endpoints/${id}`)
+  })
+})
+
+async function askUnder(env: CoreEnv, method: string, path: string, body: Json, headers: Readonly<Record<string, string>> = {}) {
+  const ctx = createExecutionContext()
+  const init = { method, body: JSON.stringify(body), headers: { authorization: 'Bearer test-operator-token', ...headers } }
+  const response = await worker.fetch(new Request(`http://core.test${path}`, init) as never, env, ctx)
+  await waitOnExecutionContext(ctx)
+  return { status: response.status, body: await response.json<Json>() }
+}
+
+describe('addresses of endpoints', () => {
+  const strict = { ...testEnv, ALLOW_PRIVATE_ENDPOINTS: 'no' } as CoreEnv
+  const addresses = [
+    ['http://127.0.0.1:8000', 'loopback'],
+    ['http://2130706433', 'loopback'],
+    ['http://169.254.169.254/latest', 'link_local'],
+    ['http://10.0.0.7', 'private'],
+    ['http://[::ffff:10.0.0.7]', 'ipv4_mapped'],
+    ['http://[64:ff9b::a00:7]', 'nat64'],
+    ['http://localhost:8000', 'private_name'],
+    ['http://metadata.google.internal', 'private_name'],
+    ['http://engine', 'single_label'],
+  ] as const
+
+  it.each(addresses)('%s is refused when made and when changed, unless the deployment may (%s)', async (url, range) => {
+    const expected = { status: 422, body: { code: 'private_address', param: 'url', range } }
+    const row = endpoint('placed', 'live', 'atlas', { url: 'http://live.test' })
+    expect(await askUnder(strict, 'POST', '/admin/v1/endpoints', { ...row, url })).toMatchObject(expected)
+    expect(await askUnder(strict, 'POST', '/admin/v1/endpoints', row)).toMatchObject({ status: 201 })
+    const one = '/admin/v1/endpoints/placed'
+    expect(await askUnder(strict, 'PATCH', one, { url }, { 'if-match': '"1"' })).toMatchObject(expected)
+    expect((await ask('GET', one)).body).toMatchObject({ url: 'http://live.test', generation: 1 })
+    expect(await ask('PATCH', one, { url }, { 'if-match': '"1"' })).toMatchObject({ status: 200 })
+    // A row from before the check, or from a deployment that might: it can still be switched off.
+    expect(await askUnder(strict, 'PATCH', one, { state: 'disabled' }, { 'if-match': '"2"' })).toMatchObject({ status: 200 })
+    await must('DELETE', one)
+  })
+
+  it('core does not probe such a row either', async () => {
+    const asked = await prober(false).check('http://127.0.0.1/health', AbortSignal.timeout(1_000))
+    expect(asked).toEqual({ ok: false, detail: 'not asked: the address is not public (loopback)' })
+    expect(await prober(true).check('http://live.test/health', AbortSignal.timeout(1_000))).toMatchObject({ ok: true })
+  })
+})
+
+describe('kinds of endpoints', () => {
+  const sagemaker = { kind: 'sagemaker', url: 'https://runtime.sagemaker.eu-west-1.amazonaws.com/endpoints/llama' }
+
+  it('options are those of the kind', async () => {
+    const options = { targetVariant: 'blue', inferenceComponent: 'chat-7b' }
+    expect(await newEndpoint('sm', { ...sagemaker, options, operations: ['chat'] })).toMatchObject({
+      status: 201,
+      body: { options, operations: ['chat'] },
+    })
+    const one = '/admin/v1/endpoints/sm'
+    const changed = await ask('PATCH', one, { options: {}, operations: null }, { 'if-match': '"1"' })
+    expect(changed).toMatchObject({ status: 200, body: { options: {}, operations: null } })
+    expect(await ask('PATCH', one, { options: { color: 'x' } }, { 'if-match': '"2"' })).toMatchObject({
+      status: 422,
+      body: { param: 'options.color' },
+    })
+    expect(await ask('PATCH', one, { url: 'https://proxy.example/endpoints/a' }, { 'if-match': '"2"' })).toMatchObject({
+      status: 422,
+      body: { param: 'options.region' },
+    })
+    await must('DELETE', one)
+  })
+
+  it.each<readonly [Json, string]>([
+    [{ options: { targetVariant: 'blue' } }, 'options'],
+    [{ kind: 'anthropic', options: { region: 'eu-west-1' } }, 'options'],
+    [{ ...sagemaker, options: { targetVariant: 'a b' } }, 'options.targetVariant'],
+    [{ ...sagemaker, options: { region: 'Ireland' } }, 'options.region'],
+    [{ ...sagemaker, options: { targetVariant: null } }, 'options.targetVariant'],
+    [{ kind: 'sagemaker', url: 'https://runtime.sagemaker.eu-west-1.amazonaws.com' }, 'url'],
+    [{ kind: 'sagemaker', url: 'https://proxy.example/endpoints/a' }, 'options.region'],
+  ])('%j is refused for its %s', async (more, param) => {
+    expect(await newEndpoint('wrong', more)).toMatchObject({ status: 422, body: { code: 'invalid_field', param } })
+  })
+
+  it('a row from before operations, options and credentials is shown with their defaults', async () => {
+    const sql = `INSERT INTO endpoints (id, region, version, kind, url, served_name, slots, weight, state, generation, created_at_ms, updated_at_ms)
+      VALUES ('old', 'fra', 'atlas-2', 'openai', 'http://live.test', 'atlas', 4, 1, 'enabled', 1, 0, 0)`
+    await testEnv.DB.prepare(sql).run()
+    expect((await must('GET', '/admin/v1/endpoints/old')).body).toMatchObject({ operations: null, options: {}, hasCredential: false })
+    expect(await ask('PATCH', '/admin/v1/endpoints/old', { slots: 5 }, { 'if-match': '"1"' })).toMatchObject({
+      status: 200,
+      body: { slots: 5 },
+    })
+    await must('DELETE', '/admin/v1/endpoints/old')
+  })
+
+  it('a model has its own patience', async () => {
+    const made = await must('POST', '/admin/v1/models', { name: 'slow', firstTokenMsMax: 600_000 })
+    expect(made.body).toMatchObject({ firstTokenMsMax: 600_000, holdMsMax: null })
+    const changed = await must('PATCH', '/admin/v1/models/slow', { firstTokenMsMax: null, holdMsMax: 100 }, { 'if-match': '"1"' })
+    expect(changed.body).toMatchObject({ firstTokenMsMax: null, holdMsMax: 100 })
+    expect(await ask('PATCH', '/admin/v1/models/slow', { holdMsMax: 99 }, { 'if-match': '"2"' })).toMatchObject({
+      status: 422,
+      body: { param: 'holdMsMax' },
+    })
   })
 })
 

@@ -18,6 +18,7 @@ upstreamContract(
     // What cannot be reached is an answer of the test runner's own here.
     deaf: null,
     seesLeaving: false,
+    seesCuts: false,
   }),
   'sagemaker in workerd',
 )
