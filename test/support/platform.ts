@@ -58,10 +58,13 @@ export function runStart(env: Readonly<Record<string, string>>, args: readonly s
   return { process: child, output: () => text, exited }
 }
 
-/** Starts the platform and waits until it says it is ready. Fails with what it printed when it ends instead. */
-export async function startPlatform(
-  so: { readonly home?: string; readonly env?: Readonly<Record<string, string>>; readonly args?: readonly string[] } = {},
-): Promise<Platform> {
+type Start = { readonly home?: string; readonly env?: Readonly<Record<string, string>>; readonly args?: readonly string[] }
+
+/**
+ * Starts the platform and waits until it says it is ready. Fails with what it printed when it ends instead.
+ * A port that was free when it was chosen may be taken a moment later by somebody else: then others are chosen, twice at most.
+ */
+export async function startPlatform(so: Start = {}, triesLeft = 2): Promise<Platform> {
   const home = so.home ?? newHome()
   const [edgePort, corePort] = [await freePort(), await freePort()]
   const devPath = path.join(home, 'dev.json')
@@ -71,7 +74,9 @@ export async function startPlatform(
   const ended = run.exited.then((code) => ({ code }))
   while (!existsSync(devPath)) {
     const gone = await Promise.race([ended, new Promise<null>((resolve) => setTimeout(() => resolve(null), 50))])
-    if (gone) throw new Error(`the platform ended with ${gone.code} while starting:\n${run.output()}`)
+    if (!gone) continue
+    if (triesLeft > 0 && /in use/i.test(run.output())) return startPlatform({ ...so, home }, triesLeft - 1)
+    throw new Error(`the platform ended with ${gone.code} while starting:\n${run.output()}`)
   }
   const dev = JSON.parse(readFileSync(devPath, 'utf8')) as Dev
   const stop = async () => {

@@ -157,8 +157,8 @@ function called(
       read: () => Promise.race([reader.read(), aborted]),
       cancel: () => reader.cancel(),
       releaseLock: () => undefined,
-      closed: reader.closed as Promise<undefined>,
-    } as unknown as Called['body'],
+      closed: reader.closed,
+    },
     lane: so.lane ?? chatLane,
     asking: {
       body: new Uint8Array(0),

@@ -263,7 +263,7 @@ describe('credentials of endpoints', () => {
   })
 
   it.each<readonly [string, Json, unknown, string]>([
-    ['a wrong form', {}, canary, 'credential.bearer'],
+    ['a wrong form', {}, canary, 'credential'],
     ['the form of another kind', {}, { apiKey: canary }, 'credential.bearer'],
     ['a form of two kinds', {}, { bearer: canary, [canary]: canary }, 'credential'],
     ['what no header can carry', {}, { bearer: `${canary}\r\nx: y` }, 'credential.bearer'],
