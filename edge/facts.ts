@@ -110,6 +110,8 @@ export type Routed = {
 export type Called = {
   readonly status: number
   readonly contentType: string
+  /** What the upstream has to say to the caller beside its body: a session it began. */
+  readonly headers: Readonly<Record<string, string>>
   readonly body: ReadableStreamDefaultReader<Uint8Array>
   readonly lane: Lane
   readonly asking: Asking

@@ -67,7 +67,7 @@ const askingOf = (asked: Asked, admitted: Admitted, routed: Routed): Asking => (
   stream: admitted.wish.stream,
 })
 
-type Begun = Pick<Called, 'status' | 'contentType' | 'body'>
+type Begun = Pick<Called, 'status' | 'contentType' | 'headers' | 'body'>
 
 async function begin(way: Way, outgoing: Outgoing, asking: Asking, watching: Watch, ports: Ports): Promise<Result<Begun, CallFailure>> {
   const sent = await ports.upstream.send({
@@ -84,7 +84,7 @@ async function begin(way: Way, outgoing: Outgoing, asking: Asking, watching: Wat
   const { status, contentType, body } = sent.value
   if (status < 200 || status > 299) return err(await refused(way.lane, sent.value, ports))
   if (!body) return err(hard({ reason: 'upstream_failed', status, detail: 'an answer without a body' }))
-  return ok({ status, contentType, body: body.getReader() })
+  return ok({ status, contentType, headers: sent.value.headers ?? {}, body: body.getReader() })
 }
 
 async function refused(lane: Lane, answer: UpstreamAnswer, ports: Ports): Promise<CallFailure> {

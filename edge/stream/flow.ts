@@ -10,7 +10,7 @@ import type { EventLane, Taken } from '../lane/lane.ts'
 import { nextAlarm, type Moments } from './alarm.ts'
 import { stallAfterMs } from './cadence.ts'
 import { detailOf, fail, refusalOf, type Problem } from './failure.ts'
-import { concat, droppedHeader, readChunk, settled, untilCut } from './hold.ts'
+import { concat, answerHeaders, readChunk, settled, untilCut } from './hold.ts'
 import { eventReader, type SseEvent } from '../lane/sse.ts'
 import type { StreamPorts, Terms } from './stream.ts'
 
@@ -216,7 +216,7 @@ class Outlet {
     this.#onCommit({
       status: this.#called.status,
       contentType: this.#called.contentType,
-      headers: droppedHeader(this.#called),
+      headers: answerHeaders(this.#called),
       body: readable,
       ttfbMs: this.#ports.clock.nowMs() - this.#called.sentAtMs,
       ended: Promise.resolve().then(() => this.ended ?? Promise.reject(new Error('flow: committed before it ran'))),

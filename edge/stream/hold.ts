@@ -36,15 +36,18 @@ function whole(called: Called, body: Uint8Array, receivedAtMs: number, ports: St
   return ok({
     status: called.status,
     contentType,
-    headers: { ...headers, ...droppedHeader(called) },
+    headers: { ...headers, ...answerHeaders(called) },
     body: read.value.body,
     ttfbMs: ports.clock.nowMs() - called.sentAtMs,
     ended: Promise.resolve(ended),
   })
 }
 
-export const droppedHeader = ({ dropped }: Called): Record<string, string> =>
-  dropped.length > 0 ? { 'isochrone-dropped': dropped.join(', ').slice(0, 2_000) } : {}
+/** What goes with an answer beside its body: the upstream's session, and what a translation could not carry. */
+export const answerHeaders = ({ headers, dropped }: Called): Record<string, string> => ({
+  ...headers,
+  ...(dropped.length > 0 ? { 'isochrone-dropped': dropped.join(', ').slice(0, 2_000) } : {}),
+})
 
 /** Half a document cannot carry an error: when the engine breaks off, so does the connection, and no client takes it for the whole. */
 function passOn(called: Called, held: readonly Uint8Array[], ports: StreamPorts): Answer {
@@ -54,7 +57,7 @@ function passOn(called: Called, held: readonly Uint8Array[], ports: StreamPorts)
   return {
     status: called.status,
     contentType: called.contentType,
-    headers: droppedHeader(called),
+    headers: answerHeaders(called),
     body: readable,
     ttfbMs: ports.clock.nowMs() - called.sentAtMs,
     ended: pump(called, held, writer),

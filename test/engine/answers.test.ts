@@ -224,7 +224,7 @@ describe('refusals', () => {
   it.each([
     ['no JSON', '{', 400, null],
     ['a wrong type', { messages: asks('Hi'), temperature: 'hot' }, 400, 'temperature'],
-    ['a body above 10 MB', `{"messages":"${'x'.repeat(10_000_001)}"}`, 413, null],
+    ['a body above 10 MB', `{"messages":"${'x'.repeat(10 * 1024 * 1024)}"}`, 413, null],
   ])('%s', async (_, body, status, param) => {
     const response = await post('/v1/chat/completions', body)
     expect(response.status).toBe(status)

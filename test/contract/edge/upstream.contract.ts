@@ -114,7 +114,7 @@ export function upstreamContract(world: () => UpstreamWorld, name: string): void
 
     it('a server that is not there is a failure with a reason', async ({ skip }) => {
       const deaf = world().deaf
-      if (!deaf) return skip()
+      if (!deaf) return skip('the test runner’s forwarder cannot be made to refuse a connection')
       const request = await requestOf('whole')
       const endpoint = { ...request.endpoint, url: deaf('whole') }
       for (const stream of [false, true]) expect(await failed(upstream.send({ ...request, endpoint, stream }))).toContain('ECONNREFUSED')
@@ -145,7 +145,7 @@ export function upstreamContract(world: () => UpstreamWorld, name: string): void
     })
 
     it('a body that nobody wants any more ends the connection', async ({ skip }) => {
-      if (!world().seesLeaving) return skip()
+      if (!world().seesLeaving) return skip('the test runner’s forwarder does not pass a leaving caller on')
       const answer = await answered('slow-body')
       const reader = answer.body?.getReader()
       await reader?.read()
@@ -157,7 +157,7 @@ export function upstreamContract(world: () => UpstreamWorld, name: string): void
       '%s: a body that was cut fails, and never looks like its end',
       async (scenario, { skip }) => {
         // Inside a frame it is seen all the same.
-        if (scenario === 'cut-whole' && !world().seesCuts) return skip()
+        if (scenario === 'cut-whole' && !world().seesCuts) return skip('the test runner’s forwarder ends a cut body as if it were whole')
         const answer = await answered(scenario)
         const read = answer.body ? await readAll(answer.body) : null
         expect(read?.failed).toBe(true)

@@ -152,6 +152,7 @@ function called(
   const value: Called = {
     status: 200,
     contentType: so.contentType ?? 'text/event-stream',
+    headers: {},
     // As fetch does: an abort breaks the read that waits.
     body: {
       read: () => Promise.race([reader.read(), aborted]),
