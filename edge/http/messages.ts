@@ -5,7 +5,7 @@ import * as v from 'valibot'
 import { ok, type Result } from '../../shared/result.ts'
 import type { InferenceRefusal } from '../../shared/refusal.ts'
 import type { Dialect, ReadBody, Told, Voice, Wish } from '../facts.ts'
-import { parseJson, readFields } from './body.ts'
+import { readFields, readJsonBody } from './body.ts'
 import { modelField, streamField, textField } from './fields.ts'
 
 const message = v.looseObject(
@@ -87,8 +87,8 @@ export const anthropicVoice: Voice = {
 
 const reading =
   (read: (body: unknown) => Result<Wish, InferenceRefusal>) =>
-  ({ bytes }: ReadBody): Result<Wish, InferenceRefusal> => {
-    const json = parseJson(bytes)
+  (body: ReadBody): Result<Wish, InferenceRefusal> => {
+    const json = readJsonBody(body)
     return json.ok ? read(json.value) : json
   }
 

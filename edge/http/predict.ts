@@ -6,7 +6,7 @@ import { err, ok, type Result } from '../../shared/result.ts'
 import type { InferenceRefusal } from '../../shared/refusal.ts'
 import type { ModelName } from '../../shared/ids.ts'
 import type { Dialect, ReadBody, Told, Voice, Wish } from '../facts.ts'
-import { parseJson, readFields } from './body.ts'
+import { readFields, readJsonBody, readPlain } from './body.ts'
 import { objectOf } from './object-fields.ts'
 import { jsonLengthHeader, readTensors } from './tensors.ts'
 
@@ -24,6 +24,8 @@ function wishOf({ model, version }: ReadBody['path'], stream: boolean, json: unk
 
 /** `POST …/infer`. Refuses what `readTensors` refuses. Nothing is decided by a tensor's values, and megabytes of them are not kept. */
 function readInfer(body: ReadBody): Result<Wish, InferenceRefusal> {
+  const plain = readPlain(body)
+  if (!plain.ok) return plain
   const tensors = readTensors(body.bytes, body.header(jsonLengthHeader))
   return tensors.ok ? wishOf(body.path, false, null) : tensors
 }
@@ -36,7 +38,7 @@ const generateFields = objectOf({
 
 /** The path alone says whether the answer streams. */
 function readGenerate(body: ReadBody, stream: boolean): Result<Wish, InferenceRefusal> {
-  const json = parseJson(body.bytes)
+  const json = readJsonBody(body)
   if (!json.ok) return json
   const fields = readFields(generateFields, json.value)
   return fields.ok ? wishOf(body.path, stream, json.value) : fields

@@ -4,7 +4,7 @@ import * as v from 'valibot'
 import { ok, type Result } from '../../shared/result.ts'
 import type { InferenceRefusal } from '../../shared/refusal.ts'
 import type { Dialect, Told, Voice, Wish } from '../facts.ts'
-import { parseJson, readFields } from './body.ts'
+import { readFields, readJsonBody } from './body.ts'
 import { modelField, streamField, textField } from './fields.ts'
 
 const responseFields = v.looseObject({
@@ -42,8 +42,8 @@ export const responsesVoice: Voice = {
 /** `POST /v1/responses`. */
 export const responses: Dialect = {
   operation: 'responses',
-  read: ({ bytes }) => {
-    const json = parseJson(bytes)
+  read: (body) => {
+    const json = readJsonBody(body)
     return json.ok ? readResponses(json.value) : json
   },
   voice: responsesVoice,

@@ -5,9 +5,10 @@ import { err, ok, type Result } from '../../shared/result.ts'
 import type { SseEvent } from './sse.ts'
 import { base64Of, floatsOf } from './embedding.ts'
 import { engineFault, hiddenFault } from './engine-error.ts'
-import { countOf, isRecord, parseJsonBytes, parseJsonText, recordsOf, textOf, type Json } from './json.ts'
+import { isRecord, parseJsonBytes, parseJsonText, recordsOf, textOf, type Json } from './json.ts'
 import type { Asking, EngineFault, EventLane, Lane, Outgoing, Taken, Usage, Whole } from './lane.ts'
 import { setTopLevel, spliceTopLevel } from './splice.ts'
+import { chatUsage } from './usage.ts'
 
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()
@@ -61,17 +62,6 @@ function bodyFor(asking: Asking): Uint8Array {
 const streamOptions = ({ json }: Asking): Json => (isRecord(json) && isRecord(json['stream_options']) ? json['stream_options'] : {})
 const asksUsage = (asking: Asking): boolean => streamOptions(asking)['include_usage'] === true
 
-function usageOf(json: Json): Usage | null {
-  const usage = json['usage']
-  if (!isRecord(usage)) return null
-  const details = usage['prompt_tokens_details']
-  return {
-    inputTokens: countOf(usage['prompt_tokens']),
-    outputTokens: countOf(usage['completion_tokens']),
-    cachedTokens: isRecord(details) ? countOf(details['cached_tokens']) : null,
-  }
-}
-
 const unreadable = (what: string): Result<never, EngineFault> =>
   err({ status: 502, message: `The engine's answer is no ${what}.`, code: null, param: null })
 
@@ -85,7 +75,7 @@ function wholeChoices(body: Uint8Array, contentType: string, repair: (choice: Js
   const repaired = choices.map(repair)
   const changed = repaired.some((choice, index) => choice !== choices[index])
   const bytes = changed ? encoder.encode(JSON.stringify({ ...json, choices: repaired })) : body
-  return ok({ body: bytes, contentType: changed ? 'application/json' : contentType, headers: {}, usage: usageOf(json) })
+  return ok({ body: bytes, contentType: changed ? 'application/json' : contentType, headers: {}, usage: chatUsage(json['usage']) })
 }
 
 function repairChatChoice(choice: Json): Json {
@@ -108,7 +98,7 @@ function wholeEmbeddings(body: Uint8Array, contentType: string, asking: Asking):
   if (converted.some((row) => row === null)) return unreadable('list of numbers')
   const changed = converted.some((row, index) => row !== rows[index])
   const bytes = changed ? encoder.encode(JSON.stringify({ ...json, data: converted })) : body
-  return ok({ body: bytes, contentType: changed ? 'application/json' : contentType, headers: {}, usage: usageOf(json) })
+  return ok({ body: bytes, contentType: changed ? 'application/json' : contentType, headers: {}, usage: chatUsage(json['usage']) })
 }
 
 const wantsBase64 = ({ json }: Asking): boolean => isRecord(json) && json['encoding_format'] === 'base64'
@@ -144,7 +134,7 @@ function choiceEvents(asking: Asking): EventLane {
       ? (hiddenFault(json) ?? null)
       : { status: 502, message: 'The engine sent an event that is not JSON.', code: null, param: null }
     if (fault || !isRecord(json)) return { out: null, means: 'nothing', fault }
-    usage = usageOf(json) ?? usage
+    usage = chatUsage(json['usage']) ?? usage
     const isToken = recordsOf(json['choices']).some(hasContent)
     if (isToken) tokens++
     return { out: showUsage ? event.raw : withoutUsage(event, json), means: isToken ? 'token' : 'nothing', fault: null }

@@ -2,7 +2,8 @@
 
 import { err, ok, type Result } from '../../../shared/result.ts'
 import { countOf, isRecord, recordsOf, textOf, type Json } from '../json.ts'
-import type { EngineFault, Usage } from '../lane.ts'
+import type { EngineFault } from '../lane.ts'
+import { chatUsage } from '../usage.ts'
 import { toolInput } from './tool-input.ts'
 
 /** The message that a completion's first choice is. Fails when the engine says itself that the answer is none. */
@@ -108,17 +109,6 @@ export function stopOf({ finish, matched, calledTools, refused }: Ending): {
   if (finish === 'content_filter' || refused) return because('refusal')
   if (calledTools) return because('tool_use')
   return matched === null ? because('end_turn') : { stop_reason: 'stop_sequence', stop_sequence: matched }
-}
-
-/** Tokens as a chat completions engine counted them; null when it did not. */
-export function chatUsage(usage: unknown): Usage | null {
-  if (!isRecord(usage)) return null
-  const details = usage['prompt_tokens_details']
-  return {
-    inputTokens: countOf(usage['prompt_tokens']),
-    outputTokens: countOf(usage['completion_tokens']),
-    cachedTokens: isRecord(details) ? countOf(details['cached_tokens']) : null,
-  }
 }
 
 /** The same as a message's usage, without what is unknown. Anthropic counts cached input apart, OpenAI as part of the input. */

@@ -9,7 +9,6 @@ import type { EngineFault, EventLane, Taken, Usage } from '../lane.ts'
 import {
   argumentsOf,
   brokenOff,
-  chatUsage,
   contentText,
   emptyMessage,
   matchedStop,
@@ -19,6 +18,7 @@ import {
   stopOf,
   toolId,
 } from './answer.ts'
+import { chatUsage } from '../usage.ts'
 import { blockQueue, type BlockQueue } from './blocks.ts'
 
 const encoder = new TextEncoder()

@@ -1,8 +1,12 @@
+import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { parseJson } from '../../../edge/http/body.ts'
+import { countTokens, messages } from '../../../edge/http/messages.ts'
 import { modelsFor } from '../../../edge/http/models.ts'
 import { chat, completions, embeddings } from '../../../edge/http/openai.ts'
 import { errorHeaders, openAiVoice, tell } from '../../../edge/http/refuse.ts'
+import { generate, generateStream, infer, metadata } from '../../../edge/http/predict.ts'
+import { responses } from '../../../edge/http/responses.ts'
 import { trailHeaders } from '../../../edge/http/trail.ts'
 import type { ReadBody } from '../../../edge/facts.ts'
 import { limits } from '../../../shared/limits.ts'
@@ -78,6 +82,41 @@ describe('dialect', () => {
     [embeddings, { model: 'm', input: 'x', encoding_format: 'hex' }, 'encoding_format'],
   ])('refuses %# and names the field', (dialect, body, param) => {
     expect(dialect.read(bodyOf(body))).toMatchObject({ ok: false, error: { reason: 'invalid_field', param } })
+  })
+})
+
+describe('every dialect', () => {
+  const all = { chat, completions, embeddings, responses, messages, countTokens, infer, generate, generateStream, metadata }
+  const json = fc.oneof(
+    fc.json().map((each) => bytes(each)),
+    fc.uint8Array({ maxLength: 200 }),
+  )
+  /** Field names that decide something, with values of every kind. */
+  const field = fc.constantFrom(
+    'model',
+    'messages',
+    'prompt',
+    'input',
+    'inputs',
+    'stream',
+    'user',
+    'max_tokens',
+    'text_input',
+    'parameters',
+    'metadata',
+    'encoding_format',
+  )
+  const near = fc.dictionary(field, fc.jsonValue()).map((each) => bytes(JSON.stringify(each)))
+  const anything = fc.constantFrom('', 'application/json', 'application/octet-stream', 'text/html')
+
+  it.each(Object.entries(all))('%s reads any bytes without throwing, and says what is wrong (property)', (_, dialect) => {
+    fc.assert(
+      fc.property(fc.oneof(json, near), anything, fc.option(fc.string()), fc.option(fc.string()), (given, contentType, header, model) => {
+        const read = dialect.read({ bytes: given, contentType, header: () => header, path: { model, version: header } })
+        if (!read.ok) expect(tell(read.error).message.length).toBeGreaterThan(7)
+      }),
+      { numRuns: 300 },
+    )
   })
 })
 
