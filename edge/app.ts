@@ -16,7 +16,7 @@ import { errorHeaders, tell } from './http/refuse.ts'
 import { responses } from './http/responses.ts'
 import { trailHeaders } from './http/trail.ts'
 import { voiceOf } from './http/voices.ts'
-import { infer, whoAsks } from './infer.ts'
+import { infer, versionFor, whoAsks } from './infer.ts'
 
 type EdgeHono = { Bindings: EdgeEnv; Variables: { requestId: RequestId; receivedAtMs: number } }
 type EdgeContext = Context<EdgeHono>
@@ -66,10 +66,9 @@ async function modelReady(c: EdgeContext): Promise<Response> {
   if (!asking.ok) return refuse(c, asking.error)
   const { snapshot, caller } = asking.value
   const model = c.req.param('model') ?? ''
-  const alias = snapshot.aliases.find((each) => each.model === model && each.environment === caller.environment)
-  if (!alias) return refuse(c, { reason: 'unknown_model', model, environment: caller.environment })
-  const named = c.req.param('version') ?? alias.stable
-  const ready = snapshot.endpoints.some((endpoint) => endpoint.version === named && endpoint.model === model && mayServe(endpoint))
+  const used = versionFor(snapshot, caller, { model, version: c.req.param('version') ?? null })
+  if (!used.ok) return refuse(c, used.error)
+  const ready = snapshot.endpoints.some((endpoint) => endpoint.version === used.value && mayServe(endpoint))
   return c.json(modelReadyView(model, ready), ready ? 200 : 503, headersOf(c))
 }
 

@@ -4,13 +4,14 @@
 
 import { assert, err, ok, type Result } from '../shared/result.ts'
 import { limits } from '../shared/limits.ts'
-import type { EndpointId, ModelName, OriginName } from '../shared/ids.ts'
+import type { EndpointId, ModelName, OriginName, VersionId } from '../shared/ids.ts'
 import type { InferenceRefusal } from '../shared/refusal.ts'
 import type { Credential } from '../shared/wire/credential.ts'
 import type { Snapshot } from '../shared/wire/snapshot.ts'
 import type { Admitted, Answer, Asked, Attempt, CallFailure, Routed, Walked } from './facts.ts'
 import type { EdgePorts } from './ports.ts'
 import { admit, identify } from './admit/admit.ts'
+import { aliasFor, chosen } from './admit/assign.ts'
 import { cache } from './cache/cache.ts'
 import { call } from './call/call.ts'
 import { mayRetry } from './call/retry.ts'
@@ -38,6 +39,16 @@ export async function whoAsks(
   const snapshot = (await ports.snapshots.newerThan(known, origin)) ?? known
   const caller = await identify(authorization, snapshot, ports)
   return caller.ok ? ok({ caller: caller.value, snapshot }) : caller
+}
+
+/** The version a caller would be served: the stable one unless he names another. Refuses what a request for it would be refused for. */
+export function versionFor(
+  snapshot: Snapshot,
+  caller: Credential,
+  asked: { readonly model: string; readonly version: string | null },
+): Result<VersionId, InferenceRefusal> {
+  const alias = aliasFor(snapshot, caller, asked.model as ModelName)
+  return alias.ok ? chosen(alias.value, asked.version, alias.value.stable) : alias
 }
 
 /** Walks under the snapshot at hand; a refusal that a newer one might take back is walked once more under that. */

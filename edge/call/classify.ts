@@ -3,7 +3,7 @@
 import { limits } from '../../shared/limits.ts'
 import type { InferenceRefusal } from '../../shared/refusal.ts'
 import type { CallFailure } from '../facts.ts'
-import { stableCode } from '../lane/engine-error.ts'
+import { blamesCaller, stableCode } from '../lane/engine-error.ts'
 import type { EngineFault } from '../lane/lane.ts'
 
 /** Seconds or an HTTP date (RFC 9110, section 10.2.3) as milliseconds from now, within our bounds; null when absent or unreadable. */
@@ -16,12 +16,6 @@ export function retryAfterMs(header: string | null, nowMs: number): number | nul
 }
 
 /**
- * Statuses below 500 that say nothing of the caller: we may not ask (401, 403, 407), the row describes the server wrongly (404, 405, 421),
- * or the server gave up waiting for us (408, 425).
- */
-const notTheCallers: readonly number[] = [401, 403, 404, 405, 407, 408, 421, 425]
-
-/**
  * The failure that a status other than 2xx stands for (docs/design/figures.md):
  * 429 and 503 with Retry-After are soft; other 5xx, redirects and rejected credentials are hard and ours; other 4xx are the caller's own.
  */
@@ -32,7 +26,7 @@ export function failureOf(fault: EngineFault, retryAfter: number | null): CallFa
     return { refusal, outcome: 'soft_failure', retryable: true }
   }
   // A 401 of the engine says that *we* may not ask it; passed on, the caller would doubt his own key.
-  if (status >= 500 || status < 400 || notTheCallers.includes(status)) {
+  if (!blamesCaller(status)) {
     return { refusal: { reason: 'upstream_failed', status, detail: `status ${status}` }, outcome: 'hard_failure', retryable: true }
   }
   return { refusal: { reason: 'upstream_refused', status, message, code: stableCode(code), param }, outcome: 'good', retryable: false }

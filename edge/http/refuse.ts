@@ -205,7 +205,7 @@ export function tell(refusal: InferenceRefusal): Told {
         retryAfterMs: null,
       }
     case 'upstream_stalled':
-      return failed(502, 'upstream_stalled', `The answer stopped coming for ${refusal.afterMs} ms and was given up. Try again.`)
+      return failed(502, 'upstream_stalled', `The answer stopped coming and was given up, ${refusal.afterMs} ms after it was asked for.`)
     case 'client_gone':
       // Nobody reads it; the status is the one that logs of web servers use for this.
       return failed(499, 'client_closed_request', 'The client went away before the answer began.')

@@ -63,3 +63,12 @@ const shorten = (text: string): string => (text.length > messageCharsMax ? `${te
 
 /** An engine's code as callers may rely on it: a plain word in lower case, or nothing. */
 export const stableCode = (code: string | null): string | null => (code !== null && /^[a-z][a-z0-9_]{0,63}$/.test(code) ? code : null)
+
+/**
+ * Statuses below 500 that say nothing of the caller: we may not ask (401, 403, 407), the row describes the server wrongly (404, 405, 421),
+ * or the server gave up waiting for us (408, 425).
+ */
+const notTheCallers: readonly number[] = [401, 403, 404, 405, 407, 408, 421, 425]
+
+/** Whether an engine's status says that the caller asked for something wrong, and nobody else would answer otherwise. */
+export const blamesCaller = (status: number): boolean => status >= 400 && status < 500 && status !== 429 && !notTheCallers.includes(status)

@@ -3,7 +3,7 @@
 import { err, type Err } from '../../shared/result.ts'
 import type { InferenceRefusal } from '../../shared/refusal.ts'
 import type { CallFailure, Called, CutReason } from '../facts.ts'
-import { stableCode } from '../lane/engine-error.ts'
+import { blamesCaller, stableCode } from '../lane/engine-error.ts'
 import type { EngineFault } from '../lane/lane.ts'
 import type { StreamPorts } from './stream.ts'
 
@@ -25,7 +25,7 @@ export function refusalOf(called: Called, problem: Problem, receivedAtMs: number
   if ('failed' in problem) return { reason: 'upstream_failed', status: called.status, detail: problem.failed }
   const { status, message, code, param } = problem.fault
   if (status === 429) return { reason: 'upstream_busy', status, retryAfterMs: 1_000 }
-  if (status >= 400 && status < 500 && status !== 401 && status !== 403) {
+  if (blamesCaller(status)) {
     return { reason: 'upstream_refused', status, message, code: stableCode(code), param }
   }
   return { reason: 'upstream_failed', status, detail: 'the engine sent an error' }

@@ -5,6 +5,7 @@ import { limits } from '../../shared/limits.ts'
 import { ok, type Result } from '../../shared/result.ts'
 import type { Answer, Called, CallFailure, Ended } from '../facts.ts'
 import { detailOf, fail, type Problem } from './failure.ts'
+import { BrokenStream } from '../ports.ts'
 import type { StreamPorts } from './stream.ts'
 
 export async function hold(called: Called, receivedAtMs: number, ports: StreamPorts): Promise<Result<Answer, CallFailure>> {
@@ -112,7 +113,9 @@ export async function readChunk(called: Called): Promise<Read> {
     const read = await called.body.read()
     return read.done ? { done: true } : { chunk: read.value }
   } catch (cause) {
-    return { failed: `the answer broke off: ${cause instanceof Error ? cause.message : String(cause)}` }
+    // A container's own words may repeat the prompt, and this ends up in the log.
+    const why = cause instanceof BrokenStream ? cause.code : cause instanceof Error ? cause.message : String(cause)
+    return { failed: `the answer broke off: ${why}` }
   }
 }
 

@@ -54,7 +54,7 @@ const endpointSchema = v.pipe(
 
 const modelSchema = v.object({
   name: branded<ModelName>(),
-  /** How long the first token may take before another endpoint is tried; null: limits.firstTokenMsDefault. */
+  /** How long a stream's first token may take. While the stream is held back another endpoint is tried then; after that it ends with an error. null: limits.firstTokenMsDefault. */
   firstTokenMsMax: v.nullable(v.number()),
   /** How long a stream is held back for its first real token before it is committed all the same; null: limits.holdMsDefault. */
   holdMsMax: v.nullable(v.number()),

@@ -157,6 +157,14 @@ describe('tensors', () => {
   })
 })
 
+it('ready says of a model what a request for it would meet', async () => {
+  const ready = async (path: string) => (await send(path)).status
+  expect(await ready('/v2/models/atlas/ready')).toBe(200)
+  expect(await ready('/v2/models/atlas/versions/atlas-2/ready')).toBe(200)
+  expect(await ready('/v2/models/atlas/versions/chat-only/ready')).toBe(404)
+  expect(await ready('/v2/models/nobody/ready')).toBe(404)
+})
+
 it('a caller cannot choose where his request goes, by no header and no field', async () => {
   const evil = 'http://down.evil.test'
   const fields = {
