@@ -54,7 +54,13 @@ export function runStart(env: Readonly<Record<string, string>>, args: readonly s
   child.stdout.on('data', (chunk: Buffer) => (text += chunk.toString()))
   child.stderr.on('data', (chunk: Buffer) => (text += chunk.toString()))
   const { promise: exited, resolve } = Promise.withResolvers<number | null>()
-  child.once('exit', (code) => resolve(code))
+  // A test that fails before it stops its platform must not leave it running.
+  const endWithTests = () => child.kill('SIGTERM')
+  process.once('exit', endWithTests)
+  child.once('exit', (code) => {
+    process.off('exit', endWithTests)
+    resolve(code)
+  })
   return { process: child, output: () => text, exited }
 }
 
