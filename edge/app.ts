@@ -11,7 +11,16 @@ import type { EdgePorts } from './ports.ts'
 import { modelsFor } from './http/models.ts'
 import { countTokens, messages } from './http/messages.ts'
 import { chat, completions, embeddings } from './http/openai.ts'
-import { generate, generateStream, infer as inferTensors, metadata, modelReadyView, serverMetadata } from './http/predict.ts'
+import {
+  generate,
+  generateStream,
+  infer as inferTensors,
+  liveView,
+  metadata,
+  modelReadyView,
+  readyView,
+  serverMetadata,
+} from './http/predict.ts'
 import { errorHeaders, tell } from './http/refuse.ts'
 import { responses } from './http/responses.ts'
 import { trailHeaders } from './http/trail.ts'
@@ -91,14 +100,14 @@ app.get('/v1/models/:id{.+}', async (c) => {
 })
 
 // Live: this code runs. Ready: somebody could be served.
-app.get('/v2/health/live', (c) => c.json({ live: true }, 200, headersOf(c)))
+app.get('/v2/health/live', (c) => c.json(liveView(true), 200, headersOf(c)))
 app.get('/v2/health/ready', async (c) => {
   const ports = portsOf(c)
   const origin = originFor(c.req.raw.cf, c.env)
   const known = await ports.snapshots.current(origin)
   const snapshot = known && ((await ports.snapshots.newerThan(known, origin)) ?? known)
   const serving = snapshot?.endpoints.some(mayServe) ?? false
-  return c.json({ ready: serving }, serving ? 200 : 503, headersOf(c))
+  return c.json(readyView(serving), serving ? 200 : 503, headersOf(c))
 })
 
 /** Which methods a path answers; for whoever comes with another one. */

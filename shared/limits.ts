@@ -22,8 +22,6 @@ export const limits = {
   /** A lease outlives its request by this much, so that a release on the way still finds it. */
   leaseGraceMs: 5_000,
 
-  /** A healthy engine answers with headers long before; a hung one must leave time for another endpoint. */
-  firstByteMsMax: 30_000,
   /** First token: as long, unless a model's own limit says otherwise. Reasoning models think for minutes before the first word. */
   firstTokenMsDefault: 30_000,
   /** A stream is held back for its first real token this long; then it commits and is kept alive, for the caller must see life. */

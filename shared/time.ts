@@ -18,5 +18,14 @@ export async function within<T, F>(promise: Promise<T>, withinMs: number, otherw
   }
 }
 
+/** A promise's value, or `otherwise` when it fails: for sources whose failure means no more than "ask the next one". */
+export async function orElse<T, F>(promise: Promise<T>, otherwise: F): Promise<T | F> {
+  try {
+    return await promise
+  } catch {
+    return otherwise
+  }
+}
+
 /** Waiting as a parameter. `sleep` resolves after `forMs`, or at once when the signal aborts. */
 export type Timer = { readonly sleep: (forMs: number, signal?: AbortSignal) => Promise<void> }

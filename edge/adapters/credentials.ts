@@ -3,7 +3,7 @@
 // and one that somebody did change is good for nothing.
 
 import { limits } from '../../shared/limits.ts'
-import { within, type Clock, type Timer } from '../../shared/time.ts'
+import { orElse, within, type Clock, type Timer } from '../../shared/time.ts'
 import type { KeyId } from '../../shared/ids.ts'
 import type { Snapshot } from '../../shared/wire/snapshot.ts'
 import { credentialKvKey, readCredential, type CoreCalls, type Credential } from '../../shared/wire/credential.ts'
@@ -45,7 +45,7 @@ export function credentials(memory: CredentialMemory, sources: CredentialSources
       const current = held && !changedSince(held, id, snapshot) ? held : null
       if (current && clock.nowMs() - current.readAtMs < freshFor(current)) return lookupOf(current.record)
 
-      const reading = within(attempt(sources.core.credential(id)), limits.credentialWaitMsMax, 'failed' as const, timer)
+      const reading = within(orElse(sources.core.credential(id), 'failed' as const), limits.credentialWaitMsMax, 'failed' as const, timer)
       if (current?.record) {
         // Nobody has changed it: it holds, and is read again behind the request. A core that hangs must not be felt.
         touch(id, current)
@@ -55,7 +55,12 @@ export function credentials(memory: CredentialMemory, sources: CredentialSources
       const read = await reading
       if (read !== 'failed') return remember(id, read, snapshot.generation)
 
-      const copy = await within(attempt(sources.kv.get(credentialKvKey(id), 'json')), limits.credentialWaitMsMax, 'failed' as const, timer)
+      const copy = await within(
+        orElse(sources.kv.get(credentialKvKey(id), 'json'), 'failed' as const),
+        limits.credentialWaitMsMax,
+        'failed' as const,
+        timer,
+      )
       const record = copy === 'failed' ? null : readCredential(copy)
       // The copy may be older than a change the snapshot tells of: then nobody can say what holds, and the answer is not "yes".
       const isDoubtful = record !== null && snapshot.changed.some((change) => change.id === id || change.id === record.tenant)
@@ -73,12 +78,4 @@ const freshFor = (entry: Entry): number => (entry.record ? limits.credentialFres
 function changedSince(entry: Entry, id: KeyId, snapshot: Snapshot): boolean {
   const tenant = entry.record?.tenant ?? null
   return snapshot.changed.some((change) => change.generation > entry.generation && (change.id === id || change.id === tenant))
-}
-
-async function attempt<T>(asked: Promise<T>): Promise<T | 'failed'> {
-  try {
-    return await asked
-  } catch {
-    return 'failed'
-  }
 }

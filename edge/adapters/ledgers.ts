@@ -3,9 +3,9 @@
 
 import { limits } from '../../shared/limits.ts'
 import { err, ok } from '../../shared/result.ts'
-import { within, type Timer } from '../../shared/time.ts'
+import { orElse, within, type Timer } from '../../shared/time.ts'
 import type { CellId } from '../../shared/ids.ts'
-import type { AskAnswer, LedgerCalls } from '../../shared/wire/ledger.ts'
+import type { LedgerCalls } from '../../shared/wire/ledger.ts'
 import type { Ledgers } from '../ports.ts'
 
 export type LedgerSources = {
@@ -26,7 +26,7 @@ export function ledgers(sources: LedgerSources): Ledgers {
   return {
     settle,
     ask: async (cell, ask) => {
-      const asked = attempt(sources.ledger(cell).ask(ask))
+      const asked = orElse(sources.ledger(cell).ask(ask), null)
       const answer = await within(asked, limits.ledgerWaitMsMax, 'late' as const, sources.timer)
       if (answer === 'late') {
         sources.afterResponse(
@@ -36,13 +36,5 @@ export function ledgers(sources: LedgerSources): Ledgers {
       }
       return answer ? ok(answer) : err('unreachable')
     },
-  }
-}
-
-async function attempt(asked: Promise<AskAnswer>): Promise<AskAnswer | null> {
-  try {
-    return await asked
-  } catch {
-    return null
   }
 }

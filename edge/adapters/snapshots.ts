@@ -1,7 +1,7 @@
 // The snapshot as one isolate knows it: memory, the origin's home object, KV's last-known-good. Nobody polls: ledger answers bring news.
 
 import { limits } from '../../shared/limits.ts'
-import { within, type Clock, type Timer } from '../../shared/time.ts'
+import { orElse, within, type Clock, type Timer } from '../../shared/time.ts'
 import type { OriginName } from '../../shared/ids.ts'
 import { homeNameOf, type LedgerCalls, type SnapshotAnswer } from '../../shared/wire/ledger.ts'
 import { readSnapshot, snapshotKvKey, type Snapshot } from '../../shared/wire/snapshot.ts'
@@ -30,7 +30,12 @@ export function snapshots(memory: SnapshotMemory, sources: SnapshotSources): Sna
   }
 
   const askHome = async (origin: OriginName, generation: number): Promise<void> => {
-    const answer = await within(quietly(sources.home(homeNameOf(origin)).snapshotSince(generation)), limits.snapshotWaitMsMax, null, timer)
+    const answer = await within(
+      orElse(sources.home(homeNameOf(origin)).snapshotSince(generation), null),
+      limits.snapshotWaitMsMax,
+      null,
+      timer,
+    )
     if (answer) adopt(answer)
   }
 
@@ -44,7 +49,7 @@ export function snapshots(memory: SnapshotMemory, sources: SnapshotSources): Sna
       if (memory.snapshot) return memory.snapshot
       await askHome(origin, 0)
       if (memory.snapshot) return memory.snapshot
-      const stored = readSnapshot(await within(quietly(sources.kv.get(snapshotKvKey, 'json')), limits.snapshotWaitMsMax, null, timer))
+      const stored = readSnapshot(await within(orElse(sources.kv.get(snapshotKvKey, 'json'), null), limits.snapshotWaitMsMax, null, timer))
       // Not confirmed: KV may be minutes behind, so the next refusal looks again.
       if (stored) memory.snapshot = stored
       return stored
@@ -56,14 +61,5 @@ export function snapshots(memory: SnapshotMemory, sources: SnapshotSources): Sna
       await askHome(origin, known.generation)
       return newest(known)
     },
-  }
-}
-
-/** An unreachable source is as good as an empty one: the next one is asked. */
-async function quietly<T>(asked: Promise<T>): Promise<T | null> {
-  try {
-    return await asked
-  } catch {
-    return null
   }
 }
