@@ -54,8 +54,10 @@ export const limits = {
   /** When a cell has no room the next nearest is asked, at most this many cells in all. */
   cellsAskedMax: 4,
 
-  /** Same-metro calls take a few milliseconds; without an answer in this time the last snapshot's weights decide. */
-  ledgerWaitMsMax: 250,
+  /** What a ledger call may take beyond its round trip; without an answer by then the last known weights decide. */
+  ledgerWaitMs: 30,
+  /** No published round trip makes us wait longer than this: half the way round the world and back is 300 ms. */
+  ledgerWaitMsMax: 400,
   /** How long a refusal waits to learn whether the snapshot it rests on is out of date. */
   snapshotWaitMsMax: 500,
   /** A snapshot confirmed within this time is not checked again before a refusal. Half of the two seconds promised for a write. */
@@ -76,8 +78,94 @@ export const limits = {
 
   /** Leases one ledger may hold: a bound on its memory, far above what its endpoints can run. */
   leasesMax: 20_000,
-  /** Settled leases carried by one call. */
+  /** Settled leases, and charges, carried by one call. */
   settledMax: 256,
+  /** Reports that wait for a call to ride on leave by themselves after this time. */
+  reportEveryMs: 250,
+  /** Reports held for a ledger that does not answer; the oldest go, their leases end at their deadlines. */
+  reportsHeldMax: 4_096,
+
+  // ---- Routing. Sources: docs/design/figures.md and the simulations in test/sim. ----
+
+  /** Numbers older than this are used for capacity alone: core, or the way to it, is gone. */
+  loadsFreshMs: 30_000,
+  /** A request is sent on when another cell promises to be this much sooner, its longer way counted. */
+  spillMarginMs: 20,
+  /** A session or prefix stays with its cell and endpoint until another promises to be this much sooner. */
+  affinityMarginMs: 300,
+  /** An endpoint takes affine requests up to this many times its fair share of what is in flight. */
+  affinityLoadBound: 1.25,
+  /** Endpoints looked at for an affine request before the usual pick. */
+  affinityDepthMax: 3,
+  /** Tokens of a prompt block, and characters that stand for them where nobody has counted tokens. */
+  prefixBlockTokens: 64,
+  prefixCharsPerToken: 4,
+  /** Blocks of a prompt that are compared: 2,048 tokens, most of a shared beginning. */
+  prefixBlocksMax: 32,
+  /** Blocks remembered per endpoint, the oldest forgotten: about 31,000 as llm-d keeps, bounded by this object's memory. */
+  prefixIndexBlocksMax: 31_250,
+  /** Two endpoints whose predicted times are this close are equals: the less loaded wins. */
+  predictedTieMs: 5,
+  predictedTieShare: 0.1,
+  /** Weight of one more completion in an endpoint's mean times. */
+  speedSmoothing: 0.05,
+  /** Core fills a cell to this part of its measured capacity before it turns to the next. */
+  fillTarget: 0.92,
+  /** Part of a blind draw that goes by capacity alone, so that no endpoint is starved of evidence. */
+  weightFloor: 0.02,
+
+  /** Requests that wait in one ledger. */
+  queueMax: 1_000,
+  /** How long they wait at most, by priority. */
+  queueMsMax: { critical: 10_000, standard: 10_000, batch: 60_000 },
+  /** A queued request whose isolate does not come to wait for it within this time has been given up. */
+  queueClaimMs: 2_000,
+
+  /** Leases ahead: how many one isolate may hold, how long, from which rate on, and the part of the free places they may take. */
+  creditsMax: 16,
+  creditMs: 500,
+  creditMinPerS: 4,
+  creditFreeShare: 0.25,
+
+  /** Breaker: failures in a row, or the part of failures among at least so many in the window, open it. */
+  breakerConsecutive: 5,
+  breakerRatio: 0.2,
+  breakerRequestsMin: 20,
+  breakerBuckets: 10,
+  breakerBucketMs: 1_000,
+  /** Back-off of an open breaker, doubled each time it opens again, half of it by chance. */
+  breakerBackoffMs: 5_000,
+  breakerBackoffMsMax: 300_000,
+  /** Good answers that close it. */
+  breakerGoodMin: 2,
+  /** What any failure is recorded as: an engine that fails fast must not look fast. */
+  failureRecordedMs: 5_000,
+  failureRecordedMsMax: 300_000,
+  /** After it closed an endpoint gets this part of its places, growing to all of them. */
+  slowStartMs: 30_000,
+  slowStartShare: 0.1,
+  /** No more than this part of a cell's capacity is taken out; beyond it everything is used: panic. */
+  ejectionShareMax: 0.5,
+
+  /** Second attempts within this window: this part of the requests, and a few more. */
+  retryWindowMs: 10_000,
+  retryShare: 0.1,
+  retryFloor: 3,
+  /** Second copies beside slow requests: part of the requests of the window, only below this use, and of calls this short. */
+  hedgeShare: 0.02,
+  hedgeUseMax: 0.7,
+  hedgeTookMsMax: 2_000,
+  /** Completions of a class that must have been seen before its 95th percentile means anything. */
+  hedgeSamplesMin: 50,
+
+  /** An endpoint that failed a request is left aside by the isolate that saw it for a time between these two. */
+  reflexMsMin: 1_000,
+  reflexMsMax: 3_000,
+
+  /** Blocks of outcomes that a ledger keeps for a core that does not ask; older ones are summed into one. */
+  blocksKeptMax: 60,
+  /** What an explanation may take in a header; the log has it all. */
+  explainBytesMax: 4_096,
 
   /** The control loop's turn. */
   turnMs: 1_000,
@@ -88,8 +176,23 @@ export const limits = {
   livenessGoodMin: 2,
   /** Part of the interval by which probes are spread, so that they do not leave all at once. */
   livenessJitter: 0.2,
-  /** Probes under way at once: a Worker may wait for the headers of six fetches at a time, and one is left for the slow copies. */
+  /** Engine metrics: interval, and the time for a page. */
+  metricsEveryMs: 2_000,
+  metricsTimeoutMs: 2_000,
+  /** A page of metrics larger than this is not one. */
+  metricsBytesMax: 2 * 1024 * 1024,
+  /** An engine that has served nothing for so long is asked for one token, as often at most, and has this long to give it. */
+  generationQuietMs: 30_000,
+  generationTimeoutMs: 10_000,
+  /** What the service says of an endpoint that it runs; its API allows few calls a second. */
+  statusEveryMs: 30_000,
+  statusTimeoutMs: 5_000,
+  /** Probes under way at once in one ledger: a Worker may wait for the headers of six fetches at a time. */
   probesAtOnceMax: 5,
+  /** Orders that wait for a place in one ledger; with the timeouts above they are through within a minute at worst. */
+  probesQueuedMax: 512,
+  /** An engine's numbers older than this are unknown, not zero and not full. */
+  engineFreshMs: 5_000,
   /** One exchange with a ledger must fit well inside a turn. */
   exchangeTimeoutMs: 800,
   /** A ledger that lets this many calls go unanswered is asked only every `homeCheckEveryMs`: calls to it must not pile up. */

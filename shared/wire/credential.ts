@@ -17,7 +17,15 @@ export const credentialSchema = v.object({
   expiresAtMs: v.nullable(v.number()),
   /** The key, or its tenant, was switched off. */
   disabled: v.boolean(),
+  /** What the key may do beyond asking. */
+  scopes: v.optional(v.array(v.string()), []),
+  /** The jurisdiction that the tenant's requests must not leave; null: none. */
+  residency: v.optional(v.nullable(v.string()), null),
 })
+
+/** explain: see why a request went where it went. critical: ask with the highest priority. */
+export const scopes = ['explain', 'critical'] as const
+export type Scope = (typeof scopes)[number]
 
 export type Credential = Readonly<v.InferOutput<typeof credentialSchema>>
 

@@ -13,6 +13,29 @@ const readableFormats = [1, snapshotFormat] as const
 export const endpointStates = ['unknown', 'healthy', 'unhealthy', 'draining', 'disabled'] as const
 export type EndpointState = (typeof endpointStates)[number]
 
+/** The judge's finer word for an endpoint, which `state` sums up for whoever only wants to know whether it may serve. */
+export const endpointHealths = [
+  'unknown',
+  'warming',
+  'healthy',
+  'degraded',
+  'ejected',
+  'probing',
+  'draining',
+  'sleeping',
+  'gone',
+  'disabled',
+] as const
+export type EndpointHealth = (typeof endpointHealths)[number]
+
+/** How a ledger picks among the endpoints of its cell. */
+export const strategies = ['least-latency', 'least-connections', 'weighted-round-robin'] as const
+export type Strategy = (typeof strategies)[number]
+
+/** What keeps requests on the endpoint that served their like. `prefix` counts a named session as its own prefix. */
+export const affinities = ['none', 'session', 'prefix'] as const
+export type AffinityRule = (typeof affinities)[number]
+
 const branded = <Name extends string>() => v.custom<Name>((value) => typeof value === 'string' && value.length > 0)
 
 const regionSchema = v.object({
@@ -45,6 +68,8 @@ const endpointFields = v.object({
   options: v.optional(v.record(v.string(), v.string()), {}),
   /** Sealed under the deployment's secret (shared/sealed.ts); null when the server wants none. */
   credential: v.optional(v.nullable(v.string()), null),
+  /** Absent in snapshots of before the judge had more than two words. */
+  health: v.optional(v.picklist(endpointHealths)),
 })
 
 const endpointSchema = v.pipe(
@@ -58,6 +83,10 @@ const modelSchema = v.object({
   firstTokenMsMax: v.nullable(v.number()),
   /** How long a stream is held back for its first real token before it is committed all the same; null: limits.holdMsDefault. */
   holdMsMax: v.nullable(v.number()),
+  strategy: v.optional(v.picklist(strategies), 'least-latency'),
+  affinity: v.optional(v.picklist(affinities), 'none'),
+  /** Whether a short answer in one piece may be asked for twice. */
+  hedging: v.optional(v.boolean(), false),
 })
 
 const aliasSchema = v.object({
