@@ -3,12 +3,14 @@
 import { allowsPrivate } from '../shared/address.ts'
 import { sha256Hex } from '../shared/hash.ts'
 import { seal, sealKeyOf } from '../shared/sealed.ts'
+import { signerOf } from '../shared/signature.ts'
 import { freshId, systemClock, systemRandom, systemTimer } from '../shared/system.ts'
 import type { LedgerCalls } from '../shared/wire/ledger.ts'
 import { catalogueReader } from './adapters/catalogue.ts'
 import { controllerCalls } from './adapters/controller.ts'
 import { kvCopies } from './adapters/copies.ts'
 import { credentials } from './adapters/credentials.ts'
+import { eventStore } from './adapters/events.ts'
 import { ledgers } from './adapters/ledgers.ts'
 import { memory } from './adapters/memory.ts'
 import { prober } from './adapters/prober.ts'
@@ -37,6 +39,7 @@ export async function adminPorts(env: CoreEnv): Promise<AdminPorts> {
     seal: await sealer(env),
     allowPrivateEndpoints: allowsPrivate(env.ALLOW_PRIVATE_ENDPOINTS),
     rows: rowStore(env.DB),
+    events: eventStore(env.DB),
     controller: controllerPort(env),
     operatorTokenSha256: env.OPERATOR_TOKEN ? await sha256Hex(env.OPERATOR_TOKEN) : null,
     log: (line) => console.error(JSON.stringify(line)),
@@ -57,7 +60,8 @@ export const loopPorts = (env: CoreEnv, storage: DurableObjectStorage): LoopPort
   credentials: credentials(env.DB),
   prober: prober(allowsPrivate(env.ALLOW_PRIVATE_ENDPOINTS)),
   ledgers: env.LEDGER ? ledgers(env.LEDGER) : null,
-  copies: kvCopies(env.STATE),
+  copies: kvCopies(env.STATE, () => signerOf(env.CREDENTIAL_KEY)),
+  events: eventStore(env.DB),
   memory: memory(storage),
 })
 

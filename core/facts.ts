@@ -3,8 +3,10 @@
 import type { CellId, EndpointId, Environment, KeyId, ModelName, RegionName, TenantId, VersionId } from '../shared/ids.ts'
 import type { LocationHint } from '../shared/geo.ts'
 import type { EndpointKind, Operation } from '../shared/operations.ts'
-import type { Alias, EndpointState, Model, Region, Snapshot } from '../shared/wire/snapshot.ts'
+import type { Scope } from '../shared/wire/credential.ts'
+import type { AffinityRule, Alias, EndpointHealth, EndpointState, Model, Region, Snapshot, Strategy } from '../shared/wire/snapshot.ts'
 import type { OutcomeKind } from '../shared/wire/ledger.ts'
+import type { EngineRecord, ProbeKind, ProbeOrder, ServiceStatus } from '../shared/wire/probe.ts'
 
 // ---- The catalogue's rows ----
 
@@ -22,6 +24,9 @@ export type Flags = Readonly<Record<string, string | number | boolean>>
 /** What the edge's adapter of an endpoint's kind must know beside the url. */
 export type Options = Readonly<Record<string, string>>
 
+/** Between these two times, epoch milliseconds, an endpoint counts as draining, whatever its state says; by the clock, without a write. */
+export type Maintenance = { readonly fromMs: number; readonly untilMs: number; readonly reason: string }
+
 /** What an operator writes of each kind of row, by kind. */
 export type Fields = {
   readonly region: {
@@ -38,6 +43,9 @@ export type Fields = {
     readonly firstTokenMsMax: number | null
     /** How long a stream is held back for its first token; null: limits.holdMsDefault. */
     readonly holdMsMax: number | null
+    readonly strategy: Strategy
+    readonly affinity: AffinityRule
+    readonly hedging: boolean
   }
   readonly version: {
     readonly id: VersionId
@@ -60,6 +68,7 @@ export type Fields = {
     /** null: what its kind does. */
     readonly operations: readonly Operation[] | null
     readonly options: Options
+    readonly maintenance: Maintenance | null
     /** Whether it has a credential; the credential itself is no part of a row. */
     readonly hasCredential: boolean
   }
@@ -71,7 +80,13 @@ export type Fields = {
     readonly weightBp: number
     readonly salt: string
   }
-  readonly tenant: { readonly id: TenantId; readonly name: string; readonly disabled: boolean }
+  readonly tenant: {
+    readonly id: TenantId
+    readonly name: string
+    readonly disabled: boolean
+    /** The jurisdiction (of regions) that its requests must not leave; null: none. */
+    readonly residency: string | null
+  }
   readonly key: {
     readonly id: KeyId
     readonly tenant: TenantId
@@ -80,6 +95,8 @@ export type Fields = {
     readonly models: readonly string[] | null
     readonly expiresAtMs: number | null
     readonly disabled: boolean
+    /** What it may do beyond asking. */
+    readonly scopes: readonly Scope[]
   }
 }
 
@@ -110,10 +127,12 @@ export type AuditRow = {
   readonly before: Readonly<Record<string, unknown>> | null
   readonly after: Readonly<Record<string, unknown>> | null
   readonly requestId: string
+  /** The operator's own words; null when none were given. */
+  readonly reason: string | null
 }
 
-/** Who writes, when, and under which request: what the audit row says beside the change itself. */
-export type Stamp = { readonly atMs: number; readonly actor: string; readonly requestId: string }
+/** Who writes, when, under which request and why: what the audit row says beside the change itself. */
+export type Stamp = { readonly atMs: number; readonly actor: string; readonly requestId: string; readonly reason: string | null }
 
 // ---- What the control loop reads ----
 
@@ -135,6 +154,34 @@ export type Catalogue = {
 /** A write of a key or tenant, as the copies of credentials are told of it. */
 export type CredentialWrite = { readonly seq: number; readonly resource: 'key' | 'tenant'; readonly id: string }
 
+// ---- What the judge decides ----
+
+/** The judge's word for an endpoint, and what it rests on: what was measured, the bound it passed, and which measure that is. */
+export type Judged = {
+  readonly health: EndpointHealth
+  readonly sinceMs: number
+  readonly reason: string
+  readonly value: number | null
+  readonly threshold: number | null
+  readonly metric: string | null
+}
+
+/** One change of health. Kept for operators, and told once. */
+export type EndpointEvent = {
+  readonly atMs: number
+  readonly endpoint: EndpointId
+  readonly cell: CellId
+  readonly from: EndpointHealth
+  readonly to: EndpointHealth
+  readonly reason: string
+  readonly value: number | null
+  readonly threshold: number | null
+  readonly metric: string | null
+}
+
+/** An event as it is kept: the numbers grow. */
+export type EventRow = EndpointEvent & { readonly seq: number }
+
 // ---- The control loop's state ----
 
 /** A key or tenant written lately: the generation that first said so, and when that was. */
@@ -153,17 +200,31 @@ export type Published = {
 /** Consecutive probes: a state holds until enough in a row speak against it. */
 export type Liveness = { readonly state: 'unknown' | 'healthy' | 'unhealthy'; readonly good: number; readonly bad: number }
 
-export type Probe = { readonly atMs: number; readonly ok: boolean; readonly detail: string; readonly ms: number }
+/** One probe as it ended, by core's clock. `warming`: the engine said that it is still loading its model. */
+export type Probe = { readonly atMs: number; readonly ok: boolean; readonly detail: string; readonly ms: number; readonly warming: boolean }
 
-/** What is known of one endpoint by probing. It is about the address: with another url it starts anew. */
+/** An order that has brought no result yet. It is told to the ledger again and again, for either may have lost it. */
+export type OpenOrder = { readonly order: ProbeOrder; readonly atMs: number }
+
+type ByKind<T> = Readonly<Partial<Record<ProbeKind, T>>>
+
+/** What is known of one endpoint by probing. It is about the server: with another url or kind it starts anew. Times are core's. */
 export type ProbeRecord = {
   readonly url: string
-  /** Where its health is asked for. */
-  readonly address: string
-  liveness: Liveness
-  last: Probe | null
-  nextAtMs: number
-  underway: boolean
+  readonly kind: EndpointKind
+  readonly liveness: Liveness
+  /** The last result of each kind of probe that ever had one. */
+  readonly last: ByKind<Probe>
+  /** When each kind is due again; absent: at once. */
+  readonly nextAtMs: ByKind<number>
+  readonly open: ByKind<OpenOrder>
+  /** The last page that could be read, and when it was true: older than limits.engineFreshMs it says nothing of the load. */
+  readonly engine: { readonly atMs: number; readonly record: EngineRecord } | null
+  /** What the service in front last said of the endpoint. */
+  readonly service: { readonly atMs: number; readonly status: ServiceStatus } | null
+  /** Generation probes that failed in a row: one is enough to know a wedged engine. And when one last succeeded. */
+  readonly generationBad: number
+  readonly generationGoodAtMs: number | null
 }
 
 /** Liveness as it is stored, by endpoint id; unknown ones are not in it. */

@@ -4,7 +4,7 @@ import type { Result } from '../shared/result.ts'
 import type { AdminRefusal } from '../shared/refusal.ts'
 import type { Random } from '../shared/random.ts'
 import type { Clock, Timer } from '../shared/time.ts'
-import type { EndpointId, KeyId, TenantId } from '../shared/ids.ts'
+import type { EndpointId, KeyId, TenantId, VersionId } from '../shared/ids.ts'
 import type { Credential } from '../shared/wire/credential.ts'
 import type { Exchange, ExchangeAnswer } from '../shared/wire/ledger.ts'
 import type { Snapshot } from '../shared/wire/snapshot.ts'
@@ -15,6 +15,8 @@ import type {
   Copied,
   CredentialWrite,
   Draft,
+  EndpointEvent,
+  EventRow,
   KeptLiveness,
   Kind,
   Published,
@@ -38,8 +40,16 @@ export type RowStore = {
   update<K extends Kind>(kind: K, before: Row<K>, change: Amendment<K>, stamp: Stamp): Promise<Result<Row<K>, AdminRefusal>>
   /** As update. Refusals: not_found, generation_mismatch, in_use. */
   remove<K extends Kind>(kind: K, before: Row<K>, stamp: Stamp): Promise<Result<null, AdminRefusal>>
+  /** What update would answer; writes nothing. */
+  previewUpdate<K extends Kind>(kind: K, before: Row<K>, change: Amendment<K>, atMs: number): Promise<Result<Row<K>, AdminRefusal>>
+  /** What remove would answer; writes nothing. */
+  previewRemove<K extends Kind>(kind: K, before: Row<K>): Promise<Result<null, AdminRefusal>>
   /** Newest first, below `beforeSeq` (null: from the newest). */
   audit(page: { readonly beforeSeq: number | null; readonly limit: number }): Promise<readonly AuditRow[]>
+  /** All endpoints of a version, in order of id. */
+  endpointsOf(version: VersionId): Promise<readonly Row<'endpoint'>[]>
+  /** When an endpoint that is draining was told to, by the audit log; null when the log does not know. */
+  drainingSince(endpoint: EndpointId): Promise<number | null>
 }
 
 /** The catalogue as the control loop sees it. */
@@ -61,6 +71,19 @@ export type Credentials = {
 
 /** Ledger objects, by name. Rejects when a ledger cannot be reached or answers nonsense. */
 export type Ledgers = { exchange(target: Target, exchange: Exchange): Promise<ExchangeAnswer> }
+
+/** Changes of endpoints' health, for operators. At least once: what was appended and not confirmed may come again. */
+export type EventStore = { append(events: readonly EndpointEvent[]): Promise<void> }
+
+/** The same changes as the admin API lists them. */
+export type EventReader = {
+  /** Newest first, below `beforeSeq` (null: from the newest), of one endpoint or of all. */
+  list(page: {
+    readonly endpoint: EndpointId | null
+    readonly beforeSeq: number | null
+    readonly limit: number
+  }): Promise<readonly EventRow[]>
+}
 
 /** Asks an endpoint whether it lives. Never rejects; `detail` says what came back, in at most 200 characters. */
 export type Prober = {
@@ -101,6 +124,7 @@ export type LoopPorts = {
   /** null before the edge is deployed: core then publishes to KV alone. */
   readonly ledgers: Ledgers | null
   readonly copies: Copies
+  readonly events: EventStore
   readonly memory: Memory
 }
 
@@ -120,6 +144,7 @@ export type AdminPorts = {
   /** Whether operators may name addresses that are not public. */
   readonly allowPrivateEndpoints: boolean
   readonly rows: RowStore
+  readonly events: EventReader
   readonly controller: ControllerCalls
   /** SHA-256 of the operator's token; null while none is set, and then nobody may enter. */
   readonly operatorTokenSha256: string | null

@@ -4,6 +4,7 @@ import { allowsPrivate } from '../shared/address.ts'
 import { systemClock, systemRandom, systemTimer } from '../shared/system.ts'
 import { originOf } from '../shared/geo.ts'
 import type { OriginName } from '../shared/ids.ts'
+import { signerOf } from '../shared/signature.ts'
 import type { CoreCalls } from '../shared/wire/credential.ts'
 import type { LedgerCalls } from '../shared/wire/ledger.ts'
 import { cadences, type CadenceMemory } from './adapters/cadences.ts'
@@ -39,11 +40,12 @@ export function portsFor(env: EdgeEnv, context: Pick<ExecutionContext, 'waitUnti
   const ledger = (name: string): LedgerCalls => env.LEDGER.get(env.LEDGER.idFromName(name))
   const clock = systemClock
   const timer = systemTimer
+  const log = (line: RequestLine): void => console.log(JSON.stringify(line))
   return {
     clock,
     timer,
     random: systemRandom,
-    snapshots: snapshots(snapshotMemory, { home: ledger, kv: env.STATE, clock, timer }),
+    snapshots: snapshots(snapshotMemory, { home: ledger, kv: env.STATE, signer: () => signerOf(env.CREDENTIAL_KEY), clock, timer, log }),
     credentials: credentials(credentialMemory, { core: env.CORE, kv: env.STATE, clock, timer, afterResponse }),
     ledgers: ledgers({ ledger, timer, afterResponse }),
     upstream: upstreams({
@@ -52,7 +54,7 @@ export function portsFor(env: EdgeEnv, context: Pick<ExecutionContext, 'waitUnti
       allowPrivate: allowsPrivate(env.ALLOW_PRIVATE_ENDPOINTS),
     }),
     cadences: cadences(cadenceMemory),
-    log: (line: RequestLine) => console.log(JSON.stringify(line)),
+    log,
     afterResponse,
   }
 }

@@ -84,6 +84,16 @@ export const limits = {
   reportEveryMs: 250,
   /** Reports held for a ledger that does not answer; the oldest go, their leases end at their deadlines. */
   reportsHeldMax: 4_096,
+  /** A report without an answer after this time counts as lost and is told again. A request's work may go on for 30 s after its client has gone. */
+  reportWaitMsMax: 10_000,
+  /** Another request's promise to send the reports is believed this long: the work of a request may be ended by the platform. */
+  flushTrustMs: 1_000,
+  /** Ledgers that one isolate talks to and has reports for; an isolate serves the models of its callers from a few regions. */
+  ledgersHeldMax: 1_000,
+  /** Live leases of one cell that an isolate remembers, to charge them again after the object's restart. */
+  liveHeldMax: 4_096,
+  /** Models whose loads one isolate remembers: a few kilobytes each. */
+  loadsHeldMax: 1_000,
 
   // ---- Routing. Sources: docs/design/figures.md and the simulations in test/sim. ----
 
@@ -104,6 +114,8 @@ export const limits = {
   prefixBlocksMax: 32,
   /** Blocks remembered per endpoint, the oldest forgotten: about 31,000 as llm-d keeps, bounded by this object's memory. */
   prefixIndexBlocksMax: 31_250,
+  /** Blocks of all endpoints of a cell together: at about 50 bytes each a fifth of an isolate's memory. */
+  prefixIndexTotalMax: 500_000,
   /** Two endpoints whose predicted times are this close are equals: the less loaded wins. */
   predictedTieMs: 5,
   predictedTieShare: 0.1,
@@ -113,6 +125,8 @@ export const limits = {
   fillTarget: 0.92,
   /** Part of a blind draw that goes by capacity alone, so that no endpoint is starved of evidence. */
   weightFloor: 0.02,
+  /** Above this part of a station's servers its waiting time has no bound; the wait at this part stands for all that is above. */
+  waitLoadMax: 0.995,
 
   /** Requests that wait in one ledger. */
   queueMax: 1_000,
@@ -120,12 +134,16 @@ export const limits = {
   queueMsMax: { critical: 10_000, standard: 10_000, batch: 60_000 },
   /** A queued request whose isolate does not come to wait for it within this time has been given up. */
   queueClaimMs: 2_000,
+  /** An isolate waits this much longer than the queue keeps a request, so that the ledger has the last word. */
+  queueAnswerMs: 1_000,
 
   /** Leases ahead: how many one isolate may hold, how long, from which rate on, and the part of the free places they may take. */
   creditsMax: 16,
   creditMs: 500,
   creditMinPerS: 4,
   creditFreeShare: 0.25,
+  /** Kinds of requests (cell, version, operation, residency) that one isolate counts and holds credits for. */
+  creditKindsMax: 256,
 
   /** Breaker: failures in a row, or the part of failures among at least so many in the window, open it. */
   breakerConsecutive: 5,
@@ -136,6 +154,8 @@ export const limits = {
   /** Back-off of an open breaker, doubled each time it opens again, half of it by chance. */
   breakerBackoffMs: 5_000,
   breakerBackoffMsMax: 300_000,
+  /** Closed for so long, its next back-off is the first again. */
+  breakerForgetMs: 300_000,
   /** Good answers that close it. */
   breakerGoodMin: 2,
   /** What any failure is recorded as: an engine that fails fast must not look fast. */
@@ -144,6 +164,10 @@ export const limits = {
   /** After it closed an endpoint gets this part of its places, growing to all of them. */
   slowStartMs: 30_000,
   slowStartShare: 0.1,
+  /** A soft failure leaves an endpoint this part of its places (TCP's answer to congestion, gentler); they come back with time, and by a step with each good answer. */
+  throttleShare: 0.7,
+  throttleMs: 20_000,
+  throttleGoodStep: 0.005,
   /** No more than this part of a cell's capacity is taken out; beyond it everything is used: panic. */
   ejectionShareMax: 0.5,
 
@@ -151,19 +175,31 @@ export const limits = {
   retryWindowMs: 10_000,
   retryShare: 0.1,
   retryFloor: 3,
+  budgetBucketMs: 1_000,
   /** Second copies beside slow requests: part of the requests of the window, only below this use, and of calls this short. */
   hedgeShare: 0.02,
   hedgeUseMax: 0.7,
   hedgeTookMsMax: 2_000,
   /** Completions of a class that must have been seen before its 95th percentile means anything. */
   hedgeSamplesMin: 50,
+  /** Completions of a class that are kept for it: the last minutes of a busy class, 4 KB. */
+  hedgeSamplesMax: 512,
+  hedgeQuantile: 0.95,
+  /** Below so many requests in the window one second copy would already be more than its part. */
+  hedgeFirstsMin: 50,
 
   /** An endpoint that failed a request is left aside by the isolate that saw it for a time between these two. */
   reflexMsMin: 1_000,
   reflexMsMax: 3_000,
+  /** Endpoints left aside by one isolate at once. */
+  reflexesHeldMax: 1_000,
 
   /** Blocks of outcomes that a ledger keeps for a core that does not ask; older ones are summed into one. */
   blocksKeptMax: 60,
+  /** Endpoints, origins and ways told apart in a block; a cell has fewer endpoints, the world nine origins, and there are five ways. */
+  blockEndpointsMax: 1_000,
+  blockOriginsMax: 32,
+  blockWaysMax: 32,
   /** What an explanation may take in a header; the log has it all. */
   explainBytesMax: 4_096,
 
@@ -181,18 +217,74 @@ export const limits = {
   metricsTimeoutMs: 2_000,
   /** A page of metrics larger than this is not one. */
   metricsBytesMax: 2 * 1024 * 1024,
+  /** Nor is one with more samples: vLLM with eight ranks has about 6,000, and a page of the size above no more than these at 100 bytes each. */
+  metricsSamplesMax: 20_000,
+  /** What an engine tells beyond these is a fault of its page and not a load: requests or events a second, a share, a time of one day. */
+  engineCountMax: 10_000_000,
+  engineShareMax: 1.5,
+  engineTimeMsMax: 86_400_000,
+  /** Names of adapters taken from one page, and characters of one. */
+  engineLorasMax: 256,
+  engineLoraCharsMax: 128,
   /** An engine that has served nothing for so long is asked for one token, as often at most, and has this long to give it. */
   generationQuietMs: 30_000,
   generationTimeoutMs: 10_000,
   /** What the service says of an endpoint that it runs; its API allows few calls a second. */
   statusEveryMs: 30_000,
   statusTimeoutMs: 5_000,
+  /** Its answer is a few KB: ten variants at most, with their images. */
+  statusBytesMax: 256 * 1024,
   /** Probes under way at once in one ledger: a Worker may wait for the headers of six fetches at a time. */
   probesAtOnceMax: 5,
-  /** Orders that wait for a place in one ledger; with the timeouts above they are through within a minute at worst. */
+  /**
+   * Of these, generations at most, for they last; and at most one of a kind that an endpoint let run out of time before, so that dead
+   * endpoints cannot take the places of living ones.
+   */
+  generationsAtOnceMax: 2,
+  silentProbesAtOnceMax: 1,
+  /** Orders that wait for a place in one ledger, and how long: then they go back undone, and core orders what is most overdue anew. */
   probesQueuedMax: 512,
+  probeWaitMsMax: 1_500,
+  /** A ledger that answers has this long beyond a probe's timeout to bring its result: the wait for a place and one turn. */
+  probeSlackMs: 3_000,
+  /** What a probe's result says in words. */
+  probeDetailCharsMax: 200,
+  /** The answer to a question for one token; as an embedding of 16,000 numbers it has 350 KB. */
+  generationBytesMax: 1024 * 1024,
   /** An engine's numbers older than this are unknown, not zero and not full. */
   engineFreshMs: 5_000,
+
+  // ---- The judge. Sources: docs/design/figures.md. ----
+
+  /** Outcomes of requests count for this long; a good answer outweighs failing health checks a little longer. */
+  trafficWindowMs: 10_000,
+  trafficProvesMs: 15_000,
+  /** Generation probes that fail in a row take an endpoint out; one that timed out does when nothing succeeded for so long, which is generationQuietMs and its timeout. */
+  generationBadMax: 2,
+  wedgedMs: 40_000,
+  /** Metrics that used to come and are missing for so long make a quiet endpoint doubtful. */
+  metricsLostMs: 30_000,
+  /** A doubtful endpoint stays so for this long at least, and gets this part of its weight. */
+  degradedMsMin: 10_000,
+  degradedFactor: 0.5,
+  /** An endpoint that failed and has no open breaker is tried again after this time; when nobody comes to try it, it is let in after as long. */
+  trialMs: 30_000,
+  /** Of endpoints whose ledger is silent for longer than this nothing new is known: their state holds. */
+  ledgerSilentMs: 10_000,
+
+  // ---- What core measures and publishes each second. ----
+
+  /** How fast demand and rates follow what blocks tell: they forget to a third in this time. */
+  demandMs: 10_000,
+  /** Weight of one more second's mean in a measured round trip. */
+  roundTripSmoothing: 0.2,
+  /** Weights are used for about this long: a turn, and the way to isolates that ask each second. */
+  weightsUsedMs: 2_000,
+  /** Unchanged loads are told again after this time, well before isolates take them for too old. */
+  loadsRefreshMs: 5_000,
+  /** A cell's own numbers are used for this long after its ledger last spoke. */
+  cellLoadKeptMs: 10_000,
+
   /** One exchange with a ledger must fit well inside a turn. */
   exchangeTimeoutMs: 800,
   /** A ledger that lets this many calls go unanswered is asked only every `homeCheckEveryMs`: calls to it must not pile up. */
@@ -219,6 +311,17 @@ export const limits = {
   statusWaitMsMax: 3_000,
   /** A delete without If-Match that others overtake is tried again this often. */
   unsafeDeletesMax: 3,
+  /** An operator's reason for a write: a sentence or two, in the audit log for ever. */
+  reasonCharsMax: 500,
+  /** A window longer than this is no maintenance: drain or disable the endpoint. */
+  maintenanceMsMax: 30 * 24 * 3_600_000,
+  /** The edge obeys a write within this time (docs/design/overview.md): before it has passed nothing is known to be drained. */
+  obeyedMs: 2_000,
+  /** Events are kept for a quarter; each append takes away so many of the older ones at most, for the loop must not wait for a sweep. */
+  eventsKeptMs: 90 * 24 * 3_600_000,
+  eventsPurgedMax: 1_000,
+  /** Events of one statement: a whole region's endpoints change at once, and a bound text has at most 2 MB. */
+  eventsPerStatementMax: 1_000,
   /** Admin lists. */
   pageDefault: 50,
   pageMax: 200,

@@ -63,7 +63,8 @@ export type AdminRefusal =
   | { readonly reason: 'wrong_method'; readonly method: string; readonly path: string; readonly allowed: string }
   | { readonly reason: 'invalid_header'; readonly header: string; readonly detail: string }
   | { readonly reason: 'invalid_json'; readonly detail: string }
-  | { readonly reason: 'invalid_field'; readonly param: string; readonly detail: string }
+  /** `pointer` where it cannot be read off `param`: `#/…` into the body (RFC 6901), `?…` into the query. */
+  | { readonly reason: 'invalid_field'; readonly param: string; readonly detail: string; readonly pointer?: string }
   | { readonly reason: 'body_too_large'; readonly bytesMax: number }
   | { readonly reason: 'already_exists'; readonly what: string; readonly id: string }
   | { readonly reason: 'missing_reference'; readonly what: string; readonly detail: string }

@@ -41,6 +41,7 @@ export function catalogueReader(d1: D1Database): CatalogueReader {
             state: endpoints.state,
             operations: endpoints.operations,
             options: endpoints.options,
+            maintenance: endpoints.maintenance,
             credential: endpoints.credential,
           })
           .from(endpoints)
@@ -59,7 +60,14 @@ export function catalogueReader(d1: D1Database): CatalogueReader {
           .from(aliases)
           .orderBy(asc(aliases.environment), asc(aliases.model)),
         db
-          .select({ name: models.name, firstTokenMsMax: models.firstTokenMsMax, holdMsMax: models.holdMsMax })
+          .select({
+            name: models.name,
+            firstTokenMsMax: models.firstTokenMsMax,
+            holdMsMax: models.holdMsMax,
+            strategy: models.strategy,
+            affinity: models.affinity,
+            hedging: models.hedging,
+          })
           .from(models)
           .orderBy(asc(models.name)),
         // The newest first, for of too many the oldest are given up.

@@ -16,6 +16,8 @@ const columns = {
   expiresAtMs: apiKeys.expiresAtMs,
   keyDisabled: apiKeys.disabled,
   tenantDisabled: tenants.disabled,
+  scopes: apiKeys.scopes,
+  residency: tenants.residency,
 }
 
 export function credentials(d1: D1Database): Credentials {
@@ -23,10 +25,11 @@ export function credentials(d1: D1Database): Credentials {
   const joined = () => db.select(columns).from(apiKeys).innerJoin(tenants, eq(tenants.id, apiKeys.tenant))
   type Joined = Awaited<ReturnType<typeof joined>>[number]
 
-  const credentialOf = ({ keyDisabled, tenantDisabled, models, ...row }: Joined): Credential => ({
+  const credentialOf = ({ keyDisabled, tenantDisabled, models, scopes, ...row }: Joined): Credential => ({
     format: credentialFormat,
     ...row,
     models: models && [...models],
+    scopes: [...scopes],
     disabled: keyDisabled || tenantDisabled,
   })
 

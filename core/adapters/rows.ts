@@ -3,11 +3,13 @@
 
 import { and, asc, desc, eq, lt, sql, type SQL } from 'drizzle-orm'
 import { drizzle, type DrizzleD1Database } from 'drizzle-orm/d1'
+import type { SQLiteColumn } from 'drizzle-orm/sqlite-core'
+import type { EndpointId, VersionId } from '../../shared/ids.ts'
 import { err, ok, type Err, type Result } from '../../shared/result.ts'
 import type { AdminRefusal } from '../../shared/refusal.ts'
 import type { Amendment, AuditRow, Draft, Fields, Kind, Row, RowKey, Stamp } from '../facts.ts'
 import type { RowPage, RowStore } from '../ports.ts'
-import { auditLog } from './schema.ts'
+import { auditLog, endpoints } from './schema.ts'
 import { keyOf, referencesOf, tables } from './tables.ts'
 
 export function rowStore(d1: D1Database): RowStore {
@@ -18,7 +20,11 @@ export function rowStore(d1: D1Database): RowStore {
     create: (kind, draft, stamp) => create(db, kind, draft, stamp),
     update: (kind, before, change, stamp) => update(db, kind, before, change, stamp),
     remove: (kind, before, stamp) => remove(db, kind, before, stamp),
+    previewUpdate: (kind, before, change, atMs) => previewUpdate(db, kind, before, change, atMs),
+    previewRemove: (kind, before) => previewRemove(db, kind, before),
     audit: (page) => audit(db, page),
+    endpointsOf: (version) => endpointsOf(db, version),
+    drainingSince: (endpoint) => drainingSince(db, endpoint),
   }
 }
 
@@ -101,6 +107,23 @@ async function remove<K extends Kind>(db: DrizzleD1Database, kind: K, before: Ro
   }
 }
 
+async function previewUpdate<K extends Kind>(
+  db: DrizzleD1Database,
+  kind: K,
+  before: Row<K>,
+  change: Amendment<K>,
+  atMs: number,
+): Promise<Result<Row<K>, AdminRefusal>> {
+  const after: Row<K> = { ...before, ...shownOf(kind, { ...change, generation: before.generation + 1, updatedAtMs: atMs }) }
+  const missing = await firstMissing(db, kind, after)
+  return missing ? err(missing) : ok(after)
+}
+
+async function previewRemove<K extends Kind>(db: DrizzleD1Database, kind: K, before: Row<K>): Promise<Result<null, AdminRefusal>> {
+  const used = await firstUse(db, kind, before)
+  return used ? err(used) : ok(null)
+}
+
 async function audit(
   db: DrizzleD1Database,
   page: { readonly beforeSeq: number | null; readonly limit: number },
@@ -113,6 +136,28 @@ async function audit(
     .limit(page.limit)
 }
 
+async function endpointsOf(db: DrizzleD1Database, version: VersionId): Promise<readonly Row<'endpoint'>[]> {
+  const rows = await db.select(tables.endpoint.columns).from(endpoints).where(eq(endpoints.version, version)).orderBy(asc(endpoints.id))
+  return rows as unknown as readonly Row<'endpoint'>[]
+}
+
+async function drainingSince(db: DrizzleD1Database, endpoint: EndpointId): Promise<number | null> {
+  const stateIn = (column: SQLiteColumn) => sql`json_extract(${column}, '$.state')`
+  const rows = await db
+    .select({ atMs: auditLog.atMs })
+    .from(auditLog)
+    .where(
+      and(
+        eq(auditLog.resource, 'endpoint'),
+        eq(auditLog.resourceId, endpoint),
+        sql`${stateIn(auditLog.after)} = 'draining' AND ${stateIn(auditLog.before)} IS NOT 'draining'`,
+      ),
+    )
+    .orderBy(desc(auditLog.seq))
+    .limit(1)
+  return rows[0]?.atMs ?? null
+}
+
 type Write<K extends Kind> =
   | { readonly action: 'create'; readonly before: null; readonly after: Row<K> }
   | { readonly action: 'update'; readonly before: Row<K>; readonly after: Row<K> }
@@ -123,7 +168,7 @@ function auditOf<K extends Kind>(db: DrizzleD1Database, kind: K, { action, befor
   const id = idOf(kind, (after ?? before) as Row<K>)
   const text = (row: Row<K> | null): string | null => row && JSON.stringify(row)
   return db.insert(auditLog).select(
-    sql`SELECT NULL, ${stamp.atMs}, ${stamp.actor}, ${action}, ${kind}, ${id}, ${text(before)}, ${text(after)}, ${stamp.requestId}
+    sql`SELECT NULL, ${stamp.atMs}, ${stamp.actor}, ${action}, ${kind}, ${id}, ${text(before)}, ${text(after)}, ${stamp.requestId}, ${stamp.reason}
         WHERE changes() > 0`,
   )
 }
@@ -161,30 +206,37 @@ async function overtaken<K extends Kind>(db: DrizzleD1Database, kind: K, before:
 
 /** SQLite does not say which key failed: the rows named are looked up to tell the operator. */
 async function missingReference<K extends Kind>(db: DrizzleD1Database, kind: K, fields: Fields[K]): Promise<Err<AdminRefusal>> {
+  const detail = 'something it refers to was being deleted or made at the same time'
+  return err((await firstMissing(db, kind, fields)) ?? { reason: 'missing_reference', what: kind, detail })
+}
+
+async function firstMissing<K extends Kind>(db: DrizzleD1Database, kind: K, fields: Fields[K]): Promise<AdminRefusal | null> {
   for (const { field, kind: to, id, ofModel } of referencesOf(kind, fields)) {
     const found: object | null = await get(db, to, [id])
-    if (!found) return err({ reason: 'missing_reference', what: field, detail: `the ${to} "${id}" does not exist` })
+    if (!found) return { reason: 'missing_reference', what: field, detail: `the ${to} "${id}" does not exist` }
     const model = 'model' in found && typeof found.model === 'string' ? found.model : null
     if (ofModel !== null && model !== ofModel) {
-      return err({
-        reason: 'missing_reference',
-        what: field,
-        detail: `"${id}" is a version of the model "${model ?? '?'}", not of "${ofModel}"`,
-      })
+      const detail = `"${id}" is a version of the model "${model ?? '?'}", not of "${ofModel}"`
+      return { reason: 'missing_reference', what: field, detail }
     }
   }
-  return err({ reason: 'missing_reference', what: kind, detail: 'something it refers to was being deleted or made at the same time' })
+  return null
 }
 
 async function inUse<K extends Kind>(db: DrizzleD1Database, kind: K, row: Row<K>): Promise<Err<AdminRefusal>> {
+  const detail = 'something referred to it a moment ago'
+  return err((await firstUse(db, kind, row)) ?? { reason: 'in_use', what: kind, id: idOf(kind, row), detail })
+}
+
+async function firstUse<K extends Kind>(db: DrizzleD1Database, kind: K, row: Row<K>): Promise<AdminRefusal | null> {
   const id = idOf(kind, row)
   for (const dependent of tables[kind].dependents) {
     const columns = tables[dependent.kind].columns
     const [user] = await db.select(columns).from(dependent.table).where(eq(dependent.refersBy, id)).limit(1)
     const detail = user && `the ${dependent.kind} "${idOf(dependent.kind, user)}" refers to it`
-    if (detail) return err({ reason: 'in_use', what: kind, id, detail })
+    if (detail) return { reason: 'in_use', what: kind, id, detail }
   }
-  return err({ reason: 'in_use', what: kind, id, detail: 'something referred to it a moment ago' })
+  return null
 }
 
 /** Whether an error, or one that caused it, carries these words of SQLite. Drizzle wraps them, D1 puts its own around. */

@@ -3,11 +3,13 @@
 
 import { sql } from 'drizzle-orm'
 import { check, foreignKey, index, integer, primaryKey, real, sqliteTable, text, uniqueIndex } from 'drizzle-orm/sqlite-core'
-import type { EndpointId, KeyId, ModelName, RegionName, TenantId, VersionId } from '../../shared/ids.ts'
+import type { CellId, EndpointId, KeyId, ModelName, RegionName, TenantId, VersionId } from '../../shared/ids.ts'
 import { environments } from '../../shared/ids.ts'
 import { locationHints } from '../../shared/geo.ts'
 import { endpointKinds, type Operation } from '../../shared/operations.ts'
-import { adminStates, auditActions, kinds, type Flags, type Options } from '../facts.ts'
+import type { Scope } from '../../shared/wire/credential.ts'
+import { affinities, endpointHealths, strategies } from '../../shared/wire/snapshot.ts'
+import { adminStates, auditActions, kinds, type Flags, type Maintenance, type Options } from '../facts.ts'
 
 const kept = () => ({
   generation: integer('generation').notNull(),
@@ -29,6 +31,9 @@ export const models = sqliteTable('models', {
   description: text('description').notNull(),
   firstTokenMsMax: integer('first_token_ms_max'),
   holdMsMax: integer('hold_ms_max'),
+  strategy: text('strategy', { enum: strategies }).notNull().default('least-latency'),
+  affinity: text('affinity', { enum: affinities }).notNull().default('none'),
+  hedging: integer('hedging', { mode: 'boolean' }).notNull().default(false),
   ...kept(),
 })
 
@@ -77,6 +82,7 @@ export const endpoints = sqliteTable(
     options: text('options', { mode: 'json' }).$type<Options>().notNull().default({}),
     /** Sealed. Read by the control loop alone; no row that the admin API or the audit log sees has it. */
     credential: text('credential'),
+    maintenance: text('maintenance', { mode: 'json' }).$type<Maintenance>(),
     hasCredential: integer('has_credential', { mode: 'boolean' }).generatedAlwaysAs(sql`credential IS NOT NULL`, { mode: 'virtual' }),
     ...kept(),
   },
@@ -116,6 +122,7 @@ export const tenants = sqliteTable('tenants', {
   id: text('id').$type<TenantId>().primaryKey(),
   name: text('name').notNull(),
   disabled: integer('disabled', { mode: 'boolean' }).notNull(),
+  residency: text('residency'),
   ...kept(),
 })
 
@@ -135,6 +142,7 @@ export const apiKeys = sqliteTable(
     models: text('models', { mode: 'json' }).$type<readonly string[]>(),
     expiresAtMs: integer('expires_at_ms'),
     disabled: integer('disabled', { mode: 'boolean' }).notNull(),
+    scopes: text('scopes', { mode: 'json' }).$type<readonly Scope[]>().notNull().default([]),
     ...kept(),
   },
   // Also the order in which a tenant's keys are paged.
@@ -154,7 +162,33 @@ export const auditLog = sqliteTable(
     before: text('before', { mode: 'json' }).$type<Readonly<Record<string, unknown>>>(),
     after: text('after', { mode: 'json' }).$type<Readonly<Record<string, unknown>>>(),
     requestId: text('request_id').notNull(),
+    /** The operator's own words. */
+    reason: text('reason'),
   },
   // The loop asks for the writes of keys and tenants since a number.
   (table) => [index('audit_log_by_resource').on(table.resource, table.seq)],
+)
+
+/** Append-only: triggers refuse UPDATE, and DELETE of what is younger than 90 days. */
+export const endpointEvents = sqliteTable(
+  'endpoint_events',
+  {
+    seq: integer('seq').primaryKey({ autoIncrement: true }),
+    atMs: integer('at_ms').notNull(),
+    endpoint: text('endpoint').$type<EndpointId>().notNull(),
+    cell: text('cell').$type<CellId>().notNull(),
+    from: text('from', { enum: endpointHealths }).notNull(),
+    to: text('to', { enum: endpointHealths }).notNull(),
+    metric: text('metric'),
+    value: real('value'),
+    threshold: real('threshold'),
+    reason: text('reason').notNull(),
+  },
+  (table) => [
+    index('endpoint_events_by_endpoint').on(table.endpoint, table.seq),
+    // What is old is found without reading what is not.
+    index('endpoint_events_by_time').on(table.atMs),
+    // The loop may append an event twice; it is one change all the same.
+    uniqueIndex('endpoint_events_once').on(table.endpoint, table.atMs, table.to),
+  ],
 )

@@ -33,7 +33,14 @@ export function readFields(schema: v.StrictObjectSchema<v.ObjectEntries, undefin
   const parsed = v.safeParse(schema, value, { abortEarly: true })
   if (parsed.success) return ok(parsed.output)
   const issue = parsed.issues[0]
-  return err({ reason: 'invalid_field', param: v.getDotPath(issue) ?? 'body', detail: wordsOf(issue, Object.keys(schema.entries)) })
+  const detail = wordsOf(issue, Object.keys(schema.entries))
+  return err({ reason: 'invalid_field', param: v.getDotPath(issue) ?? 'body', detail, pointer: pointerOf(issue) })
+}
+
+/** A JSON Pointer (RFC 6901) as a fragment: where in the body the fault is. */
+function pointerOf(issue: v.BaseIssue<unknown>): string {
+  const escaped = (key: unknown) => encodeURIComponent(String(key).replaceAll('~', '~0').replaceAll('/', '~1'))
+  return `#${(issue.path ?? []).map(({ key }) => `/${escaped(key)}`).join('')}`
 }
 
 /** As readFields, for a change: at least one field must be named. */
@@ -45,7 +52,11 @@ export function readChange(schema: v.StrictObjectSchema<v.ObjectEntries, undefin
 
 function wordsOf(issue: v.BaseIssue<unknown>, known: readonly string[]): string {
   if (issue.type !== 'strict_object') return issue.message
-  if (!issue.path) return 'must be a JSON object'
-  if (issue.expected === 'never') return `is not a field that can be given here; those are ${known.join(', ')}`
+  if (issue.expected === 'Object') return 'must be a JSON object'
+  if (issue.expected === 'never') {
+    // Of an object within the body the fields are not `known`.
+    const those = issue.path?.length === 1 && known.length > 0 ? `; those are ${known.join(', ')}` : ''
+    return `is not a field that can be given here${those}`
+  }
   return 'is required'
 }

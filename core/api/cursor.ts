@@ -2,8 +2,9 @@
 // It is opaque to clients: base64url of a JSON list, the kind of the list first, so that it cannot be used in another.
 
 import { limits } from '../../shared/limits.ts'
-import { err, ok, type Result } from '../../shared/result.ts'
+import { ok, type Result } from '../../shared/result.ts'
 import type { AdminRefusal } from '../../shared/refusal.ts'
+import { refuseParameter, type Query } from './query.ts'
 
 export type Page = { readonly after: readonly string[] | null; readonly limit: number }
 
@@ -28,18 +29,30 @@ export function readCursor(kind: string, parts: number, cursor: string): readonl
   }
 }
 
-const refuse = (param: string, detail: string) => err({ reason: 'invalid_field', param, detail } as const)
+/** Parameters that every list takes. */
+export const pageParameters = ['limit', 'cursor'] as const
 
-/** The page that a query asks for. Refusal: invalid_field for a bad limit or cursor, or a parameter that is neither. */
-export function readPage(kind: string, parts: number, query: Readonly<Record<string, string>>): Result<Page, AdminRefusal> {
-  const unknown = Object.keys(query).find((name) => name !== 'limit' && name !== 'cursor')
-  if (unknown !== undefined) return refuse(unknown, 'is not a parameter of a list; those are limit, cursor')
-
+/** The page that a query asks for. Refusal: invalid_field for a bad limit or cursor. */
+export function readPage(kind: string, parts: number, query: Query): Result<Page, AdminRefusal> {
   const limit = query['limit'] === undefined ? limits.pageDefault : Number(query['limit'])
   if (!Number.isInteger(limit) || limit < 1 || limit > limits.pageMax)
-    return refuse('limit', `must be a whole number from 1 to ${limits.pageMax}`)
+    return refuseParameter('limit', `must be a whole number from 1 to ${limits.pageMax}`)
 
   if (query['cursor'] === undefined) return ok({ after: null, limit })
   const after = readCursor(kind, parts, query['cursor'])
-  return after ? ok({ after, limit }) : refuse('cursor', 'must be the nextCursor of an earlier page of this list')
+  return after ? ok({ after, limit }) : refuseCursor()
 }
+
+/** As readPage, for a list in order of falling numbers: the number below which it begins. */
+export function readPageBelow(
+  kind: string,
+  query: Query,
+): Result<{ readonly beforeSeq: number | null; readonly limit: number }, AdminRefusal> {
+  const page = readPage(kind, 1, query)
+  if (!page.ok) return page
+  const beforeSeq = page.value.after && Number(page.value.after[0])
+  if (beforeSeq !== null && !Number.isSafeInteger(beforeSeq)) return refuseCursor()
+  return ok({ beforeSeq, limit: page.value.limit })
+}
+
+const refuseCursor = () => refuseParameter('cursor', 'must be the nextCursor of an earlier page of this list')

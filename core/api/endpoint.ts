@@ -5,14 +5,15 @@ import * as v from 'valibot'
 import { refusedRange } from '../../shared/address.ts'
 import { readEndpointCredential } from '../../shared/endpoint-credential.ts'
 import type { EndpointId } from '../../shared/ids.ts'
+import { limits } from '../../shared/limits.ts'
 import { operations, type EndpointKind } from '../../shared/operations.ts'
 import type { AdminRefusal } from '../../shared/refusal.ts'
 import { err, ok, type Result } from '../../shared/result.ts'
 import { awsRegion, readSageMakerUrl, sageMakerName } from '../../shared/sagemaker.ts'
-import type { Fields, Options } from '../facts.ts'
+import type { Fields, Maintenance, Options } from '../facts.ts'
 import type { AdminPorts } from '../ports.ts'
 import { readFields } from './body.ts'
-import { oneOf } from './fields.ts'
+import { oneOf, pageUrl, reason, timeMs } from './fields.ts'
 
 type Said<T> = Result<T, AdminRefusal>
 
@@ -34,10 +35,13 @@ export const anyOptions = v.custom<object>(
 const awsName = v.pipe(v.string('must be a text'), v.regex(sageMakerName, 'must be 1 to 63 letters, digits and "-"'))
 const region = v.pipe(v.string('must be a text'), v.regex(awsRegion, 'must be a region of AWS, such as eu-central-1'))
 
+/** Servers with a Prometheus page may have it elsewhere; the others have none. */
+const metricsOptions = v.strictObject({ metricsUrl: v.optional(pageUrl) })
+
 const optionsByKind = {
-  openai: v.strictObject({}),
+  openai: metricsOptions,
   anthropic: v.strictObject({}),
-  open_inference: v.strictObject({}),
+  open_inference: metricsOptions,
   sagemaker: v.strictObject({
     targetVariant: v.optional(awsName),
     inferenceComponent: v.optional(awsName),
@@ -51,14 +55,34 @@ export function readOptions(kind: EndpointKind, options: object): Said<Options> 
   const read = readFields(schema, options)
   if (read.ok) return ok(read.value as Options)
   if (read.error.reason !== 'invalid_field') return read
-  if (Object.keys(schema.entries).length > 0) return err({ ...read.error, param: `options.${read.error.param}` })
-  return err({ ...read.error, param: 'options', detail: `must be empty for an endpoint of the kind ${kind}` })
+  const { param, detail, pointer = '#' } = read.error
+  return err({ ...read.error, param: `options.${param}`, detail: `${detail} (kind ${kind})`, pointer: `#/options${pointer.slice(1)}` })
 }
 
-/** Refusal: private_address. */
-export function checkAddress(url: string, { allowPrivateEndpoints }: Pick<AdminPorts, 'allowPrivateEndpoints'>): Said<null> {
-  const range = refusedRange(url, allowPrivateEndpoints)
-  return range ? err({ reason: 'private_address', param: 'url', range }) : ok(null)
+/** Every address that is named must be one that may be called. Refusal: private_address. */
+export function checkAddresses(
+  { url, options }: { readonly url?: string; readonly options?: Options },
+  { allowPrivateEndpoints }: Pick<AdminPorts, 'allowPrivateEndpoints'>,
+): Said<null> {
+  for (const [param, address] of [['url', url] as const, ['options.metricsUrl', options?.['metricsUrl']] as const]) {
+    const range = address === undefined ? null : refusedRange(address, allowPrivateEndpoints)
+    if (range) return err({ reason: 'private_address', param, range })
+  }
+  return ok(null)
+}
+
+/** A time in which the endpoint counts as draining; null: none. What it must hold beside its form is in checkMaintenance. */
+export const maintenanceWindow = v.nullable(v.strictObject({ fromMs: timeMs, untilMs: timeMs, reason }))
+
+/** The rules of a window that is written at this time. Refusal: invalid_field, naming the field below `param`. */
+export function checkMaintenance(window: Omit<Maintenance, 'reason'> | null, nowMs: number, param: string): Said<null> {
+  const refuse = (detail: string) => err({ reason: 'invalid_field', param: `${param}untilMs`, detail } as const)
+  if (!window) return ok(null)
+  if (window.untilMs <= window.fromMs) return refuse('must be later than fromMs')
+  if (window.untilMs <= nowMs) return refuse('must lie in the future: a window that has ended would do nothing')
+  const daysMax = limits.maintenanceMsMax / 86_400_000
+  if (window.untilMs - window.fromMs > limits.maintenanceMsMax) return refuse(`must be at most ${daysMax} days after fromMs`)
+  return ok(null)
 }
 
 /** The credential as it is written; null takes it away. Refusals: invalid_field, credential_key_unset. */

@@ -1,6 +1,7 @@
 // The kinds of fields that admin bodies are made of, each with the words that tell an operator what is expected.
 
 import * as v from 'valibot'
+import { limits } from '../../shared/limits.ts'
 
 /** An id that is good in a path, a metric label and a Durable Object's name. */
 export const slug = v.pipe(
@@ -27,6 +28,9 @@ export const line = (charsMin: number, charsMax: number) =>
     v.maxLength(charsMax, `must have at most ${charsMax} characters`),
     v.regex(/^\P{Cc}*$/u, 'must not contain control characters'),
   )
+
+/** An operator's own words on why something is done. */
+export const reason = line(1, limits.reasonCharsMax)
 
 export const between = (least: number, most: number) =>
   v.pipe(v.number('must be a number'), v.minValue(least, `must be at least ${least}`), v.maxValue(most, `must be at most ${most}`))
@@ -73,6 +77,19 @@ export const baseUrl = v.pipe(
   v.check(isBaseUrl, 'must be an http or https address without user, password, query or fragment'),
   v.transform((text) => new URL(text).href.replace(/\/+$/, '')),
 )
+
+/** The address of one page: http or https, with a query where it needs one, but no user, password or fragment. */
+export const pageUrl = v.pipe(
+  v.string('must be a text'),
+  v.maxLength(2_048, 'must have at most 2048 characters'),
+  v.check(isPageUrl, 'must be an absolute http or https address without user, password or fragment'),
+)
+
+function isPageUrl(text: string): boolean {
+  const url = URL.parse(text)
+  if (!url || (url.protocol !== 'http:' && url.protocol !== 'https:')) return false
+  return url.username === '' && url.password === '' && !text.includes('#')
+}
 
 function isBaseUrl(text: string): boolean {
   const url = URL.parse(text)

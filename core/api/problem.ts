@@ -32,6 +32,9 @@ function document(code: string, told: Told, requestId: string): Response {
   return new Response(JSON.stringify(body), { status, headers: { 'content-type': 'application/problem+json', ...headers } })
 }
 
+/** A field's place in the body, as a JSON Pointer (RFC 6901); names that need escaping come with a pointer of their own. */
+const pointerOf = (param: string): string => (param === 'body' ? '#' : `#/${param.replaceAll('.', '/')}`)
+
 function tell(refusal: AdminRefusal): Told {
   switch (refusal.reason) {
     case 'operator_unknown':
@@ -58,7 +61,7 @@ function tell(refusal: AdminRefusal): Told {
         status: 422,
         title: 'Private address',
         detail: `${refusal.param} is not a public address (${refusal.range}). Name one that is, or let this deployment reach such addresses with the variable ALLOW_PRIVATE_ENDPOINTS = "true" on both Workers.`,
-        extra: { param: refusal.param, range: refusal.range },
+        extra: { param: refusal.param, pointer: pointerOf(refusal.param), range: refusal.range },
       }
     case 'not_found':
       return { status: 404, title: 'Not found', detail: `There is no ${refusal.what} "${refusal.id}".` }
@@ -92,7 +95,7 @@ function tell(refusal: AdminRefusal): Told {
         status: 422,
         title: 'Invalid field',
         detail: `${refusal.param} ${refusal.detail}.`,
-        extra: { param: refusal.param },
+        extra: { param: refusal.param, pointer: refusal.pointer ?? pointerOf(refusal.param) },
       }
     case 'body_too_large':
       return { status: 413, title: 'Body too large', detail: `Send at most ${refusal.bytesMax} bytes.` }
@@ -107,7 +110,7 @@ function tell(refusal: AdminRefusal): Told {
         status: 422,
         title: 'Missing reference',
         detail: `${refusal.what} cannot be taken: ${refusal.detail}. Create it first, or name another.`,
-        extra: { param: refusal.what },
+        extra: { param: refusal.what, pointer: pointerOf(refusal.what) },
       }
     case 'in_use':
       return {

@@ -18,13 +18,24 @@ import { limits } from '../../shared/limits.ts'
 import type { AdminRefusal } from '../../shared/refusal.ts'
 import { ok, type Result } from '../../shared/result.ts'
 import { endpointKinds } from '../../shared/operations.ts'
+import { scopes } from '../../shared/wire/credential.ts'
+import { affinities, strategies } from '../../shared/wire/snapshot.ts'
 import { adminStates, type Amendment, type Draft, type Fields, type Kind, type Row } from '../facts.ts'
 import type { AdminPorts } from '../ports.ts'
-import { anyOptions, checkAddress, checkEndpoint, operationList, readOptions, sealCredential } from './endpoint.ts'
+import {
+  anyOptions,
+  checkAddresses,
+  checkEndpoint,
+  checkMaintenance,
+  maintenanceWindow,
+  operationList,
+  readOptions,
+  sealCredential,
+} from './endpoint.ts'
 import { baseUrl, between, digest, flag, flags, line, modelName, oneOf, slug, timeMs, wholeBetween } from './fields.ts'
 
 /** What a row is made with. */
-export type Making = Pick<AdminPorts, 'freshId' | 'seal' | 'allowPrivateEndpoints'>
+export type Making = Pick<AdminPorts, 'clock' | 'freshId' | 'seal' | 'allowPrivateEndpoints'>
 type Entries = v.StrictObjectSchema<v.ObjectEntries, undefined>
 
 /** What a create makes of its body: the row, and what is shown in its answer and never again. */
@@ -92,7 +103,14 @@ const region: Resource<'region'> = {
 }
 
 const patienceMs = v.nullable(wholeBetween(limits.modelWaitMsMin, limits.modelWaitMsMax))
-const modelOptions = { description: line(0, 2_000), firstTokenMsMax: patienceMs, holdMsMax: patienceMs }
+const modelOptions = {
+  description: line(0, 2_000),
+  firstTokenMsMax: patienceMs,
+  holdMsMax: patienceMs,
+  strategy: oneOf(strategies),
+  affinity: oneOf(affinities),
+  hedging: flag,
+}
 
 const modelResource: Resource<'model'> = {
   kind: 'model',
@@ -103,6 +121,9 @@ const modelResource: Resource<'model'> = {
     description: v.optional(modelOptions.description, ''),
     firstTokenMsMax: v.optional(modelOptions.firstTokenMsMax, null),
     holdMsMax: v.optional(modelOptions.holdMsMax, null),
+    strategy: v.optional(modelOptions.strategy, 'least-latency'),
+    affinity: v.optional(modelOptions.affinity, 'none'),
+    hedging: v.optional(modelOptions.hedging, false),
   }),
   change: v.partial(v.strictObject(modelOptions)),
   make: asItIs,
@@ -134,7 +155,15 @@ const endpointFields = {
   servedName: line(1, 256),
   slots: wholeBetween(1, 10_000),
 }
-const endpointOptions = { weight: between(0, 1_000), state: oneOf(adminStates), operations: operationList, options: anyOptions }
+/** Share of traffic relative to the others of its cell. */
+export const endpointWeight = between(0, 1_000)
+const endpointOptions = {
+  weight: endpointWeight,
+  state: oneOf(adminStates),
+  operations: operationList,
+  options: anyOptions,
+  maintenance: maintenanceWindow,
+}
 
 /** Bodies of an endpoint that passed its schemas. What the credential may be depends on the kind, so it is read later. */
 type NewEndpoint = Omit<Fields['endpoint'], 'hasCredential'> & { readonly credential: unknown }
@@ -142,10 +171,12 @@ type ChangedEndpoint = Partial<NewEndpoint>
 
 async function makeEndpoint(body: object, making: Making): Promise<Result<Made<'endpoint'>, AdminRefusal>> {
   const fields = body as NewEndpoint
-  const allowed = checkAddress(fields.url, making)
-  if (!allowed.ok) return allowed
   const options = readOptions(fields.kind, fields.options)
   if (!options.ok) return options
+  const allowed = checkAddresses({ url: fields.url, options: options.value }, making)
+  if (!allowed.ok) return allowed
+  const inTime = checkMaintenance(fields.maintenance, making.clock.nowMs(), 'maintenance.')
+  if (!inTime.ok) return inTime
   const credential = await sealCredential(fields.credential, fields, making)
   if (!credential.ok) return credential
   const draft = { ...fields, options: options.value, credential: credential.value, hasCredential: credential.value !== null }
@@ -155,11 +186,14 @@ async function makeEndpoint(body: object, making: Making): Promise<Result<Made<'
 /** An address that is not named is not checked again: a row older than the check can still be drained, and the edge does not call it. */
 async function amendEndpoint(body: object, before: Row<'endpoint'>, making: Making): Promise<Result<Amendment<'endpoint'>, AdminRefusal>> {
   const { credential, ...fields } = body as ChangedEndpoint
-  const allowed = fields.url === undefined ? ok(null) : checkAddress(fields.url, making)
-  if (!allowed.ok) return allowed
-  const options = fields.options === undefined ? ok({}) : readOptions(before.kind, fields.options)
+  const options = fields.options === undefined ? ok(undefined) : readOptions(before.kind, fields.options)
   if (!options.ok) return options
-  const amendment = fields.options === undefined ? fields : { ...fields, options: options.value }
+  const { options: _unread, ...others } = fields
+  const amendment = options.value ? { ...others, options: options.value } : others
+  const allowed = checkAddresses(amendment, making)
+  if (!allowed.ok) return allowed
+  const inTime = checkMaintenance(fields.maintenance ?? null, making.clock.nowMs(), 'maintenance.')
+  if (!inTime.ok) return inTime
   if (credential === undefined) return ok(amendment)
   const sealed = await sealCredential(credential, before, making)
   return sealed.ok ? ok({ ...amendment, credential: sealed.value, hasCredential: sealed.value !== null }) : sealed
@@ -178,6 +212,7 @@ const endpoint: Resource<'endpoint'> = {
     state: v.optional(endpointOptions.state, 'enabled'),
     operations: v.optional(endpointOptions.operations, null),
     options: v.optional(endpointOptions.options, {}),
+    maintenance: v.optional(endpointOptions.maintenance, null),
     credential: v.optional(v.unknown(), null),
   }),
   // A server does not move: another region or another protocol is another endpoint.
@@ -216,12 +251,20 @@ const alias: Resource<'alias'> = {
   },
 }
 
+/** A jurisdiction of regions. That a region has it is not required: without one the tenant is refused everything, which is what it says. */
+const residency = v.nullable(slug)
+
 const tenant: Resource<'tenant'> = {
   kind: 'tenant',
   path: 'tenants',
   params: ['id'],
-  create: v.strictObject({ id: tenantId, name: line(1, 200), disabled: v.optional(flag, false) }),
-  change: v.partial(v.strictObject({ name: line(1, 200), disabled: flag })),
+  create: v.strictObject({
+    id: tenantId,
+    name: line(1, 200),
+    disabled: v.optional(flag, false),
+    residency: v.optional(residency, null),
+  }),
+  change: v.partial(v.strictObject({ name: line(1, 200), disabled: flag, residency })),
   make: asItIs,
   amend: asNamed,
   check: noCheck,
@@ -238,6 +281,10 @@ const keyOptions = {
   ),
   expiresAtMs: v.nullable(timeMs),
   disabled: flag,
+  scopes: v.pipe(
+    v.array(oneOf(scopes), `must be a list of ${scopes.join(', ')}`),
+    v.check((list) => new Set(list).size === list.length, 'must name each scope once'),
+  ),
 }
 
 const key: Resource<'key'> = {
@@ -251,6 +298,7 @@ const key: Resource<'key'> = {
     models: v.optional(keyOptions.models, null),
     expiresAtMs: v.optional(keyOptions.expiresAtMs, null),
     disabled: v.optional(keyOptions.disabled, false),
+    scopes: v.optional(keyOptions.scopes, []),
   }),
   change: v.partial(v.strictObject({ name: keyName, ...keyOptions })),
   // Id and secret are made here: 80 bits to find the key, 160 to prove it. Only the secret's hash is kept.

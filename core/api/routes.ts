@@ -1,30 +1,31 @@
-// The routes of the admin API, the same for every resource: list, create, read, change, delete.
+// The routes of the admin API, the same for every resource: list, create, read, change, delete; then the lists of what happened.
 
-import { Hono, type Context } from 'hono'
+import { Hono } from 'hono'
 import { limits } from '../../shared/limits.ts'
-import { err, ok, type Result } from '../../shared/result.ts'
-import type { AdminRefusal } from '../../shared/refusal.ts'
-import { within } from '../../shared/time.ts'
-import type { Fields, Kind, Row, Stamp } from '../facts.ts'
+import type { EndpointId } from '../../shared/ids.ts'
+import { err, ok } from '../../shared/result.ts'
+import type { Fields, Kind, Row } from '../facts.ts'
 import type { AdminPorts } from '../ports.ts'
+import { answer, find, hearOfIt, refuse, shown, stampOf, statusOf, wrongMethod, type AdminEnv, type Answer, type Asked } from './asked.ts'
 import { readChange, readFields, readJson } from './body.ts'
-import { readPage, writeCursor } from './cursor.ts'
+import { pageParameters, readPage, readPageBelow, writeCursor } from './cursor.ts'
 import { etagOf, matches } from './if-match.ts'
-import { actorOf } from './operator.ts'
-import { problem } from './problem.ts'
+import { addOperations } from './operate.ts'
+import { readDryRun, readQuery } from './query.ts'
 import { resources, type Resource } from './resources.ts'
 
-export type AdminEnv = { Variables: { requestId: string } }
-type Asked = Context<AdminEnv>
-type Answer = Result<Response, AdminRefusal>
+export type { AdminEnv } from './asked.ts'
 
 /** All routes under /admin/v1. Whoever mounts them has let the operator in and set the request's id. */
 export function adminRoutes(ports: AdminPorts): Hono<AdminEnv> {
   const app = new Hono<AdminEnv>()
   for (const resource of Object.values(resources)) addResource(app, resource, ports)
+  addOperations(app, ports)
   app.get('/audit', (c) => answer(c, listAudit(c, ports)))
   app.all('/audit', (c) => refuse(c, wrongMethod(c, 'GET')))
-  app.get('/status', (c) => answer(c, status(ports)))
+  app.get('/events', (c) => answer(c, listEvents(c, ports)))
+  app.all('/events', (c) => refuse(c, wrongMethod(c, 'GET')))
+  app.get('/status', (c) => answer(c, status(c, ports)))
   app.all('/status', (c) => refuse(c, wrongMethod(c, 'GET')))
   return app
 }
@@ -48,7 +49,9 @@ function addResource(app: Hono<AdminEnv>, resource: Resource, ports: AdminPorts)
 }
 
 async function list(c: Asked, resource: Resource, ports: AdminPorts): Promise<Answer> {
-  const page = readPage(resource.kind, resource.params.length, c.req.query())
+  const query = readQuery(c.req.url, pageParameters)
+  if (!query.ok) return query
+  const page = readPage(resource.kind, resource.params.length, query.value)
   if (!page.ok) return page
   // One row more than shown tells whether there is a next page.
   const rows = await ports.rows.list(resource.kind, { after: page.value.after, limit: page.value.limit + 1 })
@@ -56,14 +59,23 @@ async function list(c: Asked, resource: Resource, ports: AdminPorts): Promise<An
 }
 
 async function listAudit(c: Asked, ports: AdminPorts): Promise<Answer> {
-  const page = readPage('audit', 1, c.req.query())
+  const query = readQuery(c.req.url, pageParameters)
+  if (!query.ok) return query
+  const page = readPageBelow('audit', query.value)
   if (!page.ok) return page
-  const beforeSeq = page.value.after && Number(page.value.after[0])
-  if (beforeSeq !== null && !Number.isSafeInteger(beforeSeq)) {
-    return err({ reason: 'invalid_field', param: 'cursor', detail: 'must be the nextCursor of an earlier page of this list' })
-  }
-  const rows = await ports.rows.audit({ beforeSeq, limit: page.value.limit + 1 })
+  const rows = await ports.rows.audit({ ...page.value, limit: page.value.limit + 1 })
   return ok(pageOf(rows, page.value.limit, (row) => writeCursor('audit', [String(row.seq)])))
+}
+
+/** Of an endpoint that is gone too: its events outlive it. */
+async function listEvents(c: Asked, ports: AdminPorts): Promise<Answer> {
+  const query = readQuery(c.req.url, ['endpoint', ...pageParameters])
+  if (!query.ok) return query
+  const page = readPageBelow('events', query.value)
+  if (!page.ok) return page
+  const endpoint = (query.value['endpoint'] ?? null) as EndpointId | null
+  const rows = await ports.events.list({ ...page.value, endpoint, limit: page.value.limit + 1 })
+  return ok(pageOf(rows, page.value.limit, (row) => writeCursor('events', [String(row.seq)])))
 }
 
 function pageOf<R>(rows: readonly R[], limit: number, cursorOf: (row: R) => string): Response {
@@ -73,13 +85,17 @@ function pageOf<R>(rows: readonly R[], limit: number, cursorOf: (row: R) => stri
 }
 
 async function read(c: Asked, resource: Resource, ports: AdminPorts): Promise<Answer> {
+  const query = readQuery(c.req.url, [])
+  if (!query.ok) return query
   const found = await find(c, resource, ports)
-  return found.ok ? ok(shown(found.value)) : found
+  return found.ok ? ok(shown(found.value, found.value.generation)) : found
 }
 
 async function create(c: Asked, resource: Resource, ports: AdminPorts): Promise<Answer> {
   const stamp = stampOf(c, ports)
   if (!stamp.ok) return stamp
+  const query = readQuery(c.req.url, [])
+  if (!query.ok) return query
   const body = await readJson(c.req.raw)
   if (!body.ok) return body
   const fields = readFields(resource.create, body.value)
@@ -100,6 +116,8 @@ async function create(c: Asked, resource: Resource, ports: AdminPorts): Promise<
 async function change(c: Asked, resource: Resource, ports: AdminPorts): Promise<Answer> {
   const stamp = stampOf(c, ports)
   if (!stamp.ok) return stamp
+  const dryRun = readDryRun(c.req.url)
+  if (!dryRun.ok) return dryRun
   if (!resource.change) return err({ reason: 'immutable', what: resource.kind, allowed: 'GET, DELETE' })
   const body = await readJson(c.req.raw)
   if (!body.ok) return body
@@ -115,15 +133,21 @@ async function change(c: Asked, resource: Resource, ports: AdminPorts): Promise<
   // Sound although the row may be overtaken: the update below applies to this very generation or not at all.
   const wrong = resource.check({ ...before.value, ...named } as Fields[Kind])
   if (wrong) return err(wrong)
+  if (dryRun.value) {
+    const wouldBe = await ports.rows.previewUpdate(resource.kind, before.value, named, stamp.value.atMs)
+    return wouldBe.ok ? ok(shown(wouldBe.value, before.value.generation)) : wouldBe
+  }
   const changed = await ports.rows.update(resource.kind, before.value, named, stamp.value)
   if (!changed.ok) return changed
   hearOfIt(c, ports)
-  return ok(shown(changed.value))
+  return ok(shown(changed.value, changed.value.generation))
 }
 
 async function remove(c: Asked, resource: Resource, ports: AdminPorts): Promise<Answer> {
   const stamp = stampOf(c, ports)
   if (!stamp.ok) return stamp
+  const dryRun = readDryRun(c.req.url)
+  if (!dryRun.ok) return dryRun
   const ifMatch = c.req.header('if-match')
   // Without If-Match the row goes whatever its generation: one that changed between reading and deleting is read again.
   for (let attempt = 1; ; attempt++) {
@@ -131,6 +155,7 @@ async function remove(c: Asked, resource: Resource, ports: AdminPorts): Promise<
     if (!before.ok) return before
     const matched = matches(ifMatch, before.value.generation, false)
     if (!matched.ok) return matched
+    if (dryRun.value) return previewRemove(resource, before.value, ports)
     const removed = await ports.rows.remove(resource.kind, before.value, stamp.value)
     if (removed.ok) {
       hearOfIt(c, ports)
@@ -141,49 +166,20 @@ async function remove(c: Asked, resource: Resource, ports: AdminPorts): Promise<
   }
 }
 
-async function status(ports: AdminPorts): Promise<Answer> {
-  const afterMs = limits.statusWaitMsMax
-  const asked = ports.controller.status().catch((cause: unknown) => {
-    ports.log({ message: 'status: the control loop failed to answer', error: String(cause) })
-    return null
-  })
-  const known = await within(asked, afterMs, null, ports.timer)
-  return known ? ok(Response.json(known)) : err({ reason: 'controller_unreachable', afterMs })
+/** The row that would go. */
+async function previewRemove(resource: Resource, before: Row<Kind>, ports: AdminPorts): Promise<Answer> {
+  const wouldGo = await ports.rows.previewRemove(resource.kind, before)
+  return wouldGo.ok ? ok(shown(before, before.generation)) : wouldGo
 }
 
-async function find(c: Asked, resource: Resource, ports: AdminPorts): Promise<Result<Row<Kind>, AdminRefusal>> {
-  const key = resource.params.map((name) => c.req.param(name) ?? '')
-  const row = await ports.rows.get(resource.kind, key)
-  return row ? ok(row) : err({ reason: 'not_found', what: resource.kind, id: key.join('/') })
+async function status(c: Asked, ports: AdminPorts): Promise<Answer> {
+  const query = readQuery(c.req.url, [])
+  if (!query.ok) return query
+  const known = await statusOf(ports)
+  return known ? ok(Response.json(known)) : err({ reason: 'controller_unreachable', afterMs: limits.statusWaitMsMax })
 }
 
 function keyOf(resource: Resource, row: Row<Kind>): readonly string[] {
   const named = row as Readonly<Record<string, unknown>>
   return resource.params.map((name) => String(named[name]))
-}
-
-const shown = (row: Row<Kind>): Response => Response.json(row, { headers: { etag: etagOf(row.generation) } })
-
-function stampOf(c: Asked, ports: AdminPorts): Result<Stamp, AdminRefusal> {
-  const actor = actorOf(c.req.header('isochrone-actor'))
-  return actor.ok ? ok({ atMs: ports.clock.nowMs(), actor: actor.value, requestId: c.get('requestId') }) : actor
-}
-
-/** The control loop publishes a write at once, not at its next turn. Should the call be lost, that turn finds it. */
-function hearOfIt(c: Asked, ports: AdminPorts): void {
-  c.executionCtx.waitUntil(ports.controller.nudge().catch(() => undefined))
-}
-
-const wrongMethod = (c: Asked, allowed: string): AdminRefusal => ({
-  reason: 'wrong_method',
-  method: c.req.method,
-  path: c.req.path,
-  allowed,
-})
-
-const refuse = (c: Asked, refusal: AdminRefusal): Response => problem(refusal, c.get('requestId'))
-
-async function answer(c: Asked, answered: Promise<Answer>): Promise<Response> {
-  const result = await answered
-  return result.ok ? result.value : refuse(c, result.error)
 }

@@ -1,18 +1,80 @@
-// Which endpoints are probed now, and when next. Pure: the time and the draw are arguments.
+// Which probes an endpoint gets and which of them are due now. Pure: the time and the draw are arguments.
 
 import { limits } from '../../shared/limits.ts'
-import type { EndpointId } from '../../shared/ids.ts'
-import type { ProbeRecord } from '../facts.ts'
+import { operationsOf, type EndpointKind } from '../../shared/operations.ts'
+import { probedOperations, type ProbeKind } from '../../shared/wire/probe.ts'
+import type { CatalogueEndpoint, ProbeRecord } from '../facts.ts'
 
-/** Ids whose time has come and whose last probe has ended, the longest overdue first, at most `room` of them. */
-export function due(probes: ReadonlyMap<EndpointId, ProbeRecord>, nowMs: number, room: number): readonly EndpointId[] {
-  return [...probes]
-    .filter(([, record]) => !record.underway && record.nextAtMs <= nowMs)
-    .toSorted(([idA, a], [idB, b]) => a.nextAtMs - b.nextAtMs || (idA < idB ? -1 : 1))
-    .slice(0, Math.max(0, room))
-    .map(([id]) => id)
+/** Anthropic's protocol has no place for health, and a SageMaker endpoint answers nothing but signed invocations: AWS says how it is. */
+const kindsOf: Readonly<Record<EndpointKind, readonly ProbeKind[]>> = {
+  openai: ['liveness', 'metrics', 'generation'],
+  open_inference: ['liveness', 'metrics', 'generation'],
+  anthropic: ['generation'],
+  sagemaker: ['status', 'generation'],
+}
+
+const everyMs: Readonly<Record<ProbeKind, number>> = {
+  liveness: limits.livenessEveryMs,
+  metrics: limits.metricsEveryMs,
+  generation: limits.generationQuietMs,
+  status: limits.statusEveryMs,
+}
+
+export const timeoutMsOf: Readonly<Record<ProbeKind, number>> = {
+  liveness: limits.livenessTimeoutMs,
+  metrics: limits.metricsTimeoutMs,
+  generation: limits.generationTimeoutMs,
+  status: limits.statusTimeoutMs,
+}
+
+/** The kinds of probes that can tell something of an endpoint. */
+export function probesOf({ kind, operations }: Pick<CatalogueEndpoint, 'kind' | 'operations'>): readonly ProbeKind[] {
+  const able = operations ?? operationsOf[kind]
+  const generates = probedOperations.some((operation) => able.includes(operation))
+  return kindsOf[kind].filter((probe) => probe !== 'generation' || generates)
+}
+
+/** A ledger that has answered every call since `sinceMs`, in one life, the last time at `answeredAtMs`. Both by core's clock. */
+export type Alive = { readonly sinceMs: number; readonly answeredAtMs: number }
+
+/** What is known beside the record when a turn asks what is due. */
+export type Hearing = {
+  readonly nowMs: number
+  /** Of the endpoint's ledger; null while it does not answer. */
+  readonly alive: Alive | null
+  /** Its last good answer to anybody, as the ledger knows; null when it knows none. */
+  readonly lastGoodAtMs: number | null
+}
+
+/** Whether a probe of this kind leaves now. A kind that has never been ordered is due at once. */
+export function isDue(kind: ProbeKind, record: ProbeRecord, hearing: Hearing): boolean {
+  if (record.open[kind] || (record.nextAtMs[kind] ?? 0) > hearing.nowMs) return false
+  switch (kind) {
+    case 'liveness':
+    case 'status':
+      return true
+    case 'metrics':
+      // A dead server has no page; it would only hold up the others'.
+      return record.liveness.state !== 'unhealthy'
+    case 'generation':
+      return canGenerate(record) && isQuiet(record, hearing)
+  }
+}
+
+/** Whether a token can be expected at all: one that is dead, loading or asleep has no need to be found out. */
+function canGenerate({ liveness, last, engine }: ProbeRecord): boolean {
+  const isWarming = (last.liveness?.warming ?? false) || (last.status?.warming ?? false)
+  return liveness.state !== 'unhealthy' && !isWarming && engine?.record.sleeping !== true
+}
+
+/** Before its ledger has spoken nobody knows what an endpoint has served: a core that has just woken must not ask all of them for a token. */
+function isQuiet({ generationGoodAtMs }: ProbeRecord, { nowMs, alive, lastGoodAtMs }: Hearing): boolean {
+  if (alive === null) return false
+  // A ledger's clock may be ahead of core's.
+  const goodAtMs = Math.max(generationGoodAtMs ?? 0, Math.min(lastGoodAtMs ?? 0, nowMs))
+  return nowMs - goodAtMs >= limits.generationQuietMs
 }
 
 /** The next probe's time: never later than the interval, and spread over its last part so that probes drift apart. `draw` is in [0, 1). */
-export const nextProbeAtMs = (startedAtMs: number, draw: number): number =>
-  startedAtMs + Math.round(limits.livenessEveryMs * (1 - limits.livenessJitter * draw))
+export const nextProbeAtMs = (kind: ProbeKind, startedAtMs: number, draw: number): number =>
+  startedAtMs + Math.round(everyMs[kind] * (1 - limits.livenessJitter * draw))

@@ -1,58 +1,108 @@
-// Probing: liveness of every endpoint that is not disabled and whose protocol has a place to ask. Started by the turn and never awaited by it: a dead address takes
-// two seconds to be recognised, and an operator's write must not wait for that. Results are found in the records next turn.
+// Probing: what each ledger is told to probe, and what becomes of the results. Core asks no server itself: the ledgers stand near them.
+// Pure: the loop hands orders and results back and forth with the exchange.
 
 import { limits } from '../../shared/limits.ts'
-import type { EndpointId } from '../../shared/ids.ts'
-import { within } from '../../shared/time.ts'
-import type { CatalogueEndpoint, LoopState, ProbeRecord } from '../facts.ts'
-import type { LoopPorts } from '../ports.ts'
-import { due, nextProbeAtMs } from './due.ts'
-import { healthPathOf } from './health-path.ts'
-import { observe, unprobed } from './liveness.ts'
+import type { Random } from '../../shared/random.ts'
+import { cellIdOf, type CellId, type EndpointId } from '../../shared/ids.ts'
+import type { ProbeKind, ProbeOrder, ProbeResult } from '../../shared/wire/probe.ts'
+import type { CatalogueEndpoint, KeptLiveness, OpenOrder, ProbeRecord } from '../facts.ts'
+import { isDue, nextProbeAtMs, probesOf, timeoutMsOf, type Alive, type Hearing } from './due.ts'
+import { newRecord, withResult, withSilence } from './record.ts'
 
-type Probes = Pick<LoopState, 'probes' | 'keptLiveness'>
-type ProbePorts = Pick<LoopPorts, 'clock' | 'timer' | 'random' | 'prober'>
+type Records = ReadonlyMap<EndpointId, ProbeRecord>
 
-/** Takes up new endpoints, forgets those gone, disabled or moved to another address, and starts the probes that are due. */
-export function probe(endpoints: readonly CatalogueEndpoint[], state: Probes, ports: ProbePorts): void {
-  const probed = new Map(endpoints.flatMap((endpoint) => addressesOf(endpoint)))
-  for (const [id, record] of state.probes) if (probed.get(id)?.url !== record.url) state.probes.delete(id)
-  for (const [id, where] of probed) if (!state.probes.has(id)) state.probes.set(id, newRecord(id, where, state))
-  startDue(state, ports)
+/** What a turn knows when it orders probes. */
+export type Probing = {
+  readonly endpoints: readonly CatalogueEndpoint[]
+  readonly records: Records
+  readonly keptLiveness: KeptLiveness
+  /** The cells whose ledger answers. */
+  readonly alive: ReadonlyMap<CellId, Alive>
+  /** The last good answer of each endpoint to anybody, as its ledger knows (EndpointLoad.lastGoodAtMs). */
+  readonly lastGoodAtMs: ReadonlyMap<EndpointId, number | null>
+  readonly nowMs: number
 }
 
-type Where = Pick<ProbeRecord, 'url' | 'address'>
-
-function addressesOf({ id, kind, url, state }: CatalogueEndpoint): readonly (readonly [EndpointId, Where])[] {
-  const path = healthPathOf[kind]
-  return state === 'disabled' || path === null ? [] : [[id, { url, address: url + path }]]
+export type Ordered = {
+  /** Every open order, new and old, by cell: the exchange tells a ledger all of its own, for one of the two may have lost some. */
+  readonly orders: ReadonlyMap<CellId, readonly ProbeOrder[]>
+  readonly records: Records
 }
 
-function newRecord(id: EndpointId, where: Where, state: Probes): ProbeRecord {
-  const kept = state.keptLiveness[id]
-  const liveness = kept?.url === where.url ? { ...unprobed, state: kept.state } : unprobed
-  return { ...where, liveness, last: null, nextAtMs: 0, underway: false }
-}
-
-function startDue(state: Probes, ports: ProbePorts): void {
-  const underway = [...state.probes.values()].filter((record) => record.underway).length
-  for (const id of due(state.probes, ports.clock.nowMs(), limits.probesAtOnceMax - underway)) {
-    const record = state.probes.get(id)
-    // The next starts as one ends: with more endpoints than places a turn's second must not be the pace.
-    if (record) void probeOne(record, ports).then(() => startDue(state, ports))
+/** The orders of a turn, at most limits.probesQueuedMax for a cell, the longest overdue first; and the records that know of them. */
+export function ordersFor(probing: Probing, random: Random): Ordered {
+  const records = new Map<EndpointId, ProbeRecord>()
+  const orders = new Map<CellId, ProbeOrder[]>()
+  const due: Due[] = []
+  for (const endpoint of probing.endpoints) {
+    if (endpoint.state === 'disabled') continue
+    const hearing = hearingOf(endpoint, probing)
+    const record = currentRecord(endpoint, probing, hearing)
+    records.set(endpoint.id, record)
+    ordersOf(endpoint, orders).push(...Object.values(record.open).map(({ order }) => order))
+    for (const kind of probesOf(endpoint)) {
+      if (isDue(kind, record, hearing)) due.push({ endpoint, kind, sinceMs: record.nextAtMs[kind] ?? 0 })
+    }
   }
+  for (const { endpoint, kind } of due.toSorted(longestFirst)) {
+    const told = ordersOf(endpoint, orders)
+    const record = records.get(endpoint.id)
+    if (!record || told.length >= limits.probesQueuedMax) continue
+    const opened = openOrder(endpoint.id, kind, probing.nowMs)
+    told.push(opened.order)
+    records.set(endpoint.id, {
+      ...record,
+      open: { ...record.open, [kind]: opened },
+      nextAtMs: { ...record.nextAtMs, [kind]: nextProbeAtMs(kind, probing.nowMs, random()) },
+    })
+  }
+  return { orders, records }
 }
 
-/** Folds one probe into its record. A record that left the map meanwhile is folded too, and nobody sees it. */
-async function probeOne(record: ProbeRecord, ports: ProbePorts): Promise<void> {
-  const atMs = ports.clock.nowMs()
-  record.underway = true
-  record.nextAtMs = nextProbeAtMs(atMs, ports.random())
-  const patience = new AbortController()
-  const silent = { ok: false, detail: `no answer in ${limits.livenessTimeoutMs} ms` }
-  const seen = await within(ports.prober.check(record.address, patience.signal), limits.livenessTimeoutMs, silent, ports.timer)
-  patience.abort()
-  record.underway = false
-  record.last = { atMs, ...seen, ms: ports.clock.nowMs() - atMs }
-  record.liveness = observe(record.liveness, seen.ok)
+/** The records after the results of one exchange. Each result counts once; those of unknown endpoints and orders count for nothing. */
+export function foldResults(records: Records, results: readonly ProbeResult[], nowMs: number): Records {
+  const folded = new Map(records)
+  for (const result of results) {
+    const record = folded.get(result.endpoint)
+    if (record) folded.set(result.endpoint, withResult(record, result, nowMs))
+  }
+  return folded
+}
+
+type Due = { readonly endpoint: CatalogueEndpoint; readonly kind: ProbeKind; readonly sinceMs: number }
+
+const longestFirst = (a: Due, b: Due): number => a.sinceMs - b.sinceMs || (a.endpoint.id < b.endpoint.id ? -1 : 1)
+
+const cellOf = ({ model, region }: CatalogueEndpoint): CellId => cellIdOf(model, region)
+
+function ordersOf(endpoint: CatalogueEndpoint, orders: Map<CellId, ProbeOrder[]>): ProbeOrder[] {
+  const cell = cellOf(endpoint)
+  const known = orders.get(cell) ?? []
+  orders.set(cell, known)
+  return known
+}
+
+function hearingOf(endpoint: CatalogueEndpoint, { alive, lastGoodAtMs, nowMs }: Probing): Hearing {
+  return { nowMs, alive: alive.get(cellOf(endpoint)) ?? null, lastGoodAtMs: lastGoodAtMs.get(endpoint.id) ?? null }
+}
+
+/** The endpoint's record as it is now: begun, or begun anew for another server, and with the orders that have run out of time failed. */
+function currentRecord(endpoint: CatalogueEndpoint, { records, keptLiveness }: Probing, hearing: Hearing): ProbeRecord {
+  const known = records.get(endpoint.id)
+  const isSame = known?.url === endpoint.url && known.kind === endpoint.kind
+  if (!isSame) return newRecord(endpoint, keptLiveness)
+  return Object.values(known.open).reduce<ProbeRecord>(
+    (record, open) => (isLost(open, hearing) ? withSilence(record, open.order.kind, hearing.nowMs) : record),
+    known,
+  )
+}
+
+/** Whether a ledger that has answered all the while ought to have brought the result. What one that was away or restarted lost is asked again. */
+function isLost({ order, atMs }: OpenOrder, { alive }: Hearing): boolean {
+  return alive !== null && alive.answeredAtMs - Math.max(atMs, alive.sinceMs) >= order.timeoutMs + limits.probeSlackMs
+}
+
+/** Orders of one endpoint and kind follow each other in time, so the time makes the id unique. */
+function openOrder(endpoint: EndpointId, kind: ProbeKind, nowMs: number): OpenOrder {
+  return { order: { id: `${endpoint} ${kind} ${nowMs}`, endpoint, kind, timeoutMs: timeoutMsOf[kind] }, atMs: nowMs }
 }

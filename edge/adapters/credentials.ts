@@ -45,7 +45,8 @@ export function credentials(memory: CredentialMemory, sources: CredentialSources
       const current = held && !changedSince(held, id, snapshot) ? held : null
       if (current && clock.nowMs() - current.readAtMs < freshFor(current)) return lookupOf(current.record)
 
-      const reading = within(orElse(sources.core.credential(id), 'failed' as const), limits.credentialWaitMsMax, 'failed' as const, timer)
+      const asked = sources.core.credential(id).then(recordOf)
+      const reading = within(orElse(asked, 'failed' as const), limits.credentialWaitMsMax, 'failed' as const, timer)
       if (current?.record) {
         // Nobody has changed it: it holds, and is read again behind the request. A core that hangs must not be felt.
         touch(id, current)
@@ -68,6 +69,13 @@ export function credentials(memory: CredentialMemory, sources: CredentialSources
       return record && !isDoubtful ? { found: record } : 'unreachable'
     },
   }
+}
+
+/** Core's answer as this edge understands it: what an older core does not tell has its default; a record of a later format is no answer. */
+function recordOf(told: unknown): Credential | null {
+  const record = told === null ? null : readCredential(told)
+  if (told !== null && record === null) throw new Error('credentials: core told a record of an unknown format')
+  return record
 }
 
 const lookupOf = (record: Credential | null): CredentialLookup => (record ? { found: record } : 'unknown')

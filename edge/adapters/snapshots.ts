@@ -1,22 +1,32 @@
 // The snapshot as one isolate knows it: memory, the origin's home object, KV's last-known-good. Nobody polls: ledger answers bring news.
+// KV's copy must be signed where the deployment has a secret; one that is not counts as absent.
 
 import { limits } from '../../shared/limits.ts'
+import { readSigned, type Signer } from '../../shared/signature.ts'
 import { orElse, within, type Clock, type Timer } from '../../shared/time.ts'
 import type { OriginName } from '../../shared/ids.ts'
 import { homeNameOf, type LedgerCalls, type SnapshotAnswer } from '../../shared/wire/ledger.ts'
 import { readSnapshot, snapshotKvKey, type Snapshot } from '../../shared/wire/snapshot.ts'
-import type { Snapshots } from '../ports.ts'
+import type { RequestLine, Snapshots } from '../ports.ts'
 
 /** One per isolate, shared by its requests: plain data only. */
-export type SnapshotMemory = { snapshot: Snapshot | null; confirmedAtMs: number }
+export type SnapshotMemory = {
+  snapshot: Snapshot | null
+  confirmedAtMs: number
+  /** Whether this isolate's log has already heard of a copy that was refused. */
+  refusalLogged?: boolean
+}
 
 export const emptySnapshotMemory = (): SnapshotMemory => ({ snapshot: null, confirmedAtMs: 0 })
 
 export type SnapshotSources = {
   readonly home: (name: string) => Pick<LedgerCalls, 'snapshotSince'>
   readonly kv: { readonly get: (key: string, type: 'json') => Promise<unknown> }
+  /** Gives null where the deployment has no secret. */
+  readonly signer: () => Promise<Signer | null>
   readonly clock: Clock
   readonly timer: Timer
+  readonly log: (line: RequestLine) => void
 }
 
 export function snapshots(memory: SnapshotMemory, sources: SnapshotSources): Snapshots {
@@ -39,6 +49,17 @@ export function snapshots(memory: SnapshotMemory, sources: SnapshotSources): Sna
     if (answer) adopt(answer)
   }
 
+  const readCopy = async (): Promise<Snapshot | null> => {
+    const copy = await within(orElse(sources.kv.get(snapshotKvKey, 'json'), null), limits.snapshotWaitMsMax, null, timer)
+    if (copy === null) return null
+    const told = await readSigned(copy, await sources.signer())
+    if (told === 'refused' && !memory.refusalLogged) {
+      memory.refusalLogged = true
+      sources.log({ message: 'snapshots: the copy in KV is not signed under this CREDENTIAL_KEY, and is not used' })
+    }
+    return readSnapshot(told)
+  }
+
   const newest = (known: Snapshot): Snapshot | null =>
     memory.snapshot && memory.snapshot.generation > known.generation ? memory.snapshot : null
 
@@ -49,7 +70,7 @@ export function snapshots(memory: SnapshotMemory, sources: SnapshotSources): Sna
       if (memory.snapshot) return memory.snapshot
       await askHome(origin, 0)
       if (memory.snapshot) return memory.snapshot
-      const stored = readSnapshot(await within(orElse(sources.kv.get(snapshotKvKey, 'json'), null), limits.snapshotWaitMsMax, null, timer))
+      const stored = await readCopy()
       // Not confirmed: KV may be minutes behind, so the next refusal looks again.
       if (stored) memory.snapshot = stored
       return stored

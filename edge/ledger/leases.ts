@@ -1,60 +1,53 @@
 // The leases of a cell, as data. What is in flight is what has a live lease: counts are derived, never incremented, so they cannot leak.
 // No clock here: every function that needs the time is given it.
 
-import type { EndpointId, LeaseId } from '../../shared/ids.ts'
+import type { EndpointId, LeaseId, VersionId } from '../../shared/ids.ts'
+import type { Operation } from '../../shared/operations.ts'
 
-export type Lease = { readonly endpoint: EndpointId; readonly deadlineMs: number }
-
-/** Endpoint -> lease -> lease's data. Kept per endpoint so that a count is the size of a map. */
-export type Leases = Map<EndpointId, Map<LeaseId, Lease>>
-
-export const noLeases = (): Leases => new Map()
-
-export const inFlight = (leases: Leases, endpoint: EndpointId): number => leases.get(endpoint)?.size ?? 0
-
-export const leaseCount = (leases: Leases): number => {
-  let count = 0
-  for (const held of leases.values()) count += held.size
-  return count
+export type Lease = {
+  readonly endpoint: EndpointId
+  readonly deadlineMs: number
+  readonly version: VersionId
+  readonly operation: Operation | null
+  /** granted: asked for. charged: dispatched without asking. credit: granted ahead, not used yet. */
+  readonly kind: 'granted' | 'charged' | 'credit'
 }
 
-/** The live lease of that id, wherever it is: asking twice with one id must not take two places. */
-export function findLease(leases: Leases, id: LeaseId): Lease | null {
-  for (const held of leases.values()) {
-    const lease = held.get(id)
-    if (lease) return lease
-  }
-  return null
-}
+/** Two views of one set: by id to find a lease, by endpoint so that a count is the size of a set. Only the functions below change them. */
+export type Leases = { readonly byId: Map<LeaseId, Lease>; readonly byEndpoint: Map<EndpointId, Set<LeaseId>> }
 
+export const noLeases = (): Leases => ({ byId: new Map(), byEndpoint: new Map() })
+
+export const inFlight = (leases: Leases, endpoint: EndpointId): number => leases.byEndpoint.get(endpoint)?.size ?? 0
+
+export const leaseCount = (leases: Leases): number => leases.byId.size
+
+/** The live lease of that id: asking twice with one id must not take two places. */
+export const findLease = (leases: Leases, id: LeaseId): Lease | null => leases.byId.get(id) ?? null
+
+/** Takes a lease in. One id is one lease: a second with the same id replaces the first, wherever that was. */
 export function grant(leases: Leases, id: LeaseId, lease: Lease): void {
-  const held = leases.get(lease.endpoint)
-  if (held) held.set(id, lease)
-  else leases.set(lease.endpoint, new Map([[id, lease]]))
+  settle(leases, id)
+  leases.byId.set(id, lease)
+  const held = leases.byEndpoint.get(lease.endpoint)
+  if (held) held.add(id)
+  else leases.byEndpoint.set(lease.endpoint, new Set([id]))
 }
 
 /** Takes a lease back; null when it is not live (settled before, expired, or granted by an earlier life of the object). */
 export function settle(leases: Leases, id: LeaseId): Lease | null {
-  for (const [endpoint, held] of leases) {
-    const lease = held.get(id)
-    if (!lease) continue
-    held.delete(id)
-    if (held.size === 0) leases.delete(endpoint)
-    return lease
-  }
-  return null
+  const lease = leases.byId.get(id)
+  if (!lease) return null
+  leases.byId.delete(id)
+  const held = leases.byEndpoint.get(lease.endpoint)
+  held?.delete(id)
+  if (held?.size === 0) leases.byEndpoint.delete(lease.endpoint)
+  return lease
 }
 
 /** Drops every lease whose deadline has come; returns how many there were. */
 export function expire(leases: Leases, nowMs: number): number {
-  let expired = 0
-  for (const [endpoint, held] of leases) {
-    for (const [id, lease] of held) {
-      if (lease.deadlineMs > nowMs) continue
-      held.delete(id)
-      expired++
-    }
-    if (held.size === 0) leases.delete(endpoint)
-  }
-  return expired
+  const over = [...leases.byId].filter(([, lease]) => lease.deadlineMs <= nowMs)
+  for (const [id] of over) settle(leases, id)
+  return over.length
 }

@@ -1,93 +1,202 @@
 // The Durable Object that owns one cell: it alone grants leases on the cell's endpoints, so its counts are exact.
 // The same class, under the name `home:<origin>`, keeps the snapshot for isolates that know no cell yet.
-// Leases live in memory only: after a restart the engines' own queues absorb what was in flight, and every lease has a deadline.
+// This file is the shell: storage, time and calls. What is decided, and why, is the book's (book.ts).
+//
+// Storage, each written without holding an answer back unless said so:
+//   snapshot   the last snapshot                        at each new generation; the answer to core waits until it is durable
+//   loads      the model's loads                        at most every ten seconds
+//   kept       { leases in chunks, breakers }           at most once a second, and only when something changed
+//
+// A restart finds what was kept; leases granted in the last second before it are told again by the isolates that hold them, as charges,
+// when they see another `life` in an answer. Every lease has a deadline, so nothing outlives its request by more than the grace.
 
 import { DurableObject } from 'cloudflare:workers'
 import { limits } from '../../shared/limits.ts'
-import { systemClock, systemRandom } from '../../shared/system.ts'
-import type { CellId, EndpointId } from '../../shared/ids.ts'
-import { readSnapshot, type Endpoint, type Snapshot } from '../../shared/wire/snapshot.ts'
-import type { Ask, AskAnswer, Denial, Exchange, ExchangeAnswer, LedgerCalls, Settled, SnapshotAnswer } from '../../shared/wire/ledger.ts'
-import { expire, findLease, grant, inFlight, leaseCount, noLeases, settle } from './leases.ts'
-import { pick } from './pick.ts'
-import { count, takeTally, type Tally } from './tally.ts'
+import type { CellId, LeaseId } from '../../shared/ids.ts'
+import type { ModelLoads } from '../../shared/wire/loads.ts'
+import { readSnapshot, type Snapshot } from '../../shared/wire/snapshot.ts'
+import type {
+  Ask,
+  AskAnswer,
+  Exchange,
+  ExchangeAnswer,
+  Flush,
+  LedgerCalls,
+  News,
+  SnapshotAnswer,
+  WaitAnswer,
+} from '../../shared/wire/ledger.ts'
+import { close, confirm, unconfirmed } from './blocks.ts'
+import {
+  ask,
+  awaitGrant,
+  endpointLoads,
+  keep,
+  loadNow,
+  newBook,
+  queuedUntilMs,
+  report,
+  restore,
+  sweep,
+  take,
+  takeLoads,
+  type Book,
+  type Kept,
+} from './book.ts'
+import type { LedgerPorts } from './ports.ts'
+import { Probes } from './probes.ts'
+import { queueLength } from './queue.ts'
 
-const storageKey = 'snapshot'
+/** Leases per stored value: a value holds 2 MB. */
+const leasesPerChunk = 5_000
+const loadsKeptEveryMs = 10_000
 
-export class Ledger extends DurableObject<unknown> implements LedgerCalls {
-  #snapshot: Snapshot | null = null
-  /** Endpoints by cell, derived from the snapshot once instead of at each ask. */
-  #cells = new Map<CellId, readonly Endpoint[]>()
-  readonly #leases = noLeases()
-  readonly #tally: Tally = new Map()
-  #sweptAtMs = 0
+type KeptHead = { readonly cell: string; readonly chunks: number; readonly breakers: Kept['breakers'] }
 
-  constructor(ctx: DurableObjectState, env: unknown) {
+export abstract class LedgerObject extends DurableObject<unknown> implements LedgerCalls {
+  readonly #ports: LedgerPorts
+  readonly #probes: Probes
+  #book: Book
+  #keptAtMs = 0
+  #keptText = ''
+  #loadsKeptAtMs = 0
+
+  constructor(ctx: DurableObjectState, env: unknown, ports: LedgerPorts) {
     super(ctx, env)
-    // Nothing is answered before the last snapshot is back: a ledger that has just been moved must not deny what it knew.
-    void ctx.blockConcurrencyWhile(async () => {
-      const stored = readSnapshot(await ctx.storage.get(storageKey))
-      if (stored) this.#take(stored)
-    })
+    this.#ports = ports
+    this.#probes = new Probes(ports)
+    this.#book = this.#newBook(ctx.id.name ?? '')
+    // Nothing is answered before what was kept is back: a ledger that has just been moved must not deny what it knew.
+    void ctx.blockConcurrencyWhile(() => this.#restore())
   }
 
-  /** Grants a lease on the best endpoint of the cell, or says why not. Asking again with a live lease's id gives the same endpoint. */
-  ask(ask: Ask): Promise<AskAnswer> {
-    const nowMs = systemClock.nowMs()
-    this.#sweep(nowMs)
-    const snapshot = this.#snapshot
-    if (!snapshot) return Promise.resolve({ lease: null, denied: 'no_snapshot', generation: 0, snapshot: null })
-    const news = { generation: snapshot.generation, snapshot: ask.generation < snapshot.generation ? snapshot : null }
-    const granted = this.#grant(ask)
-    return Promise.resolve('endpoint' in granted ? { lease: granted, denied: null, ...news } : { lease: null, ...granted, ...news })
+  ask(asked: Ask): Promise<AskAnswer> {
+    const answer = ask(this.#bookOf(asked.cell), asked, this.#nowMs(), this.#ports.random)
+    this.#keepSoon()
+    return Promise.resolve(answer)
   }
 
-  #grant(ask: Ask): { readonly endpoint: EndpointId } | { readonly denied: Denial } {
-    const held = findLease(this.#leases, ask.leaseId)
-    if (held) return { endpoint: held.endpoint }
-    if (leaseCount(this.#leases) >= limits.leasesMax) return { denied: 'no_room' }
-    const picked = pick(this.#cells.get(ask.cell) ?? [], ask, (endpoint) => inFlight(this.#leases, endpoint), systemRandom)
-    if ('denied' in picked) return picked
-    const endpoint = picked.endpoint.id
-    grant(this.#leases, ask.leaseId, { endpoint, deadlineMs: ask.deadlineMs })
-    return { endpoint }
-  }
-
-  /** Takes leases back with what became of them. Unknown ids are ignored: they expired, or an earlier life of this object granted them. */
-  settle(settled: readonly Settled[]): Promise<void> {
-    for (const { leaseId, outcome } of settled.slice(0, limits.settledMax)) {
-      const lease = settle(this.#leases, leaseId)
-      if (lease) count(this.#tally, lease.endpoint, outcome)
+  async wait(cell: CellId, leaseId: LeaseId): Promise<WaitAnswer> {
+    const book = this.#bookOf(cell)
+    const over = new AbortController()
+    const untilMs = queuedUntilMs(book, leaseId)
+    const { promise, resolve } = Promise.withResolvers<WaitAnswer>()
+    awaitGrant(book, leaseId, resolve, this.#nowMs())
+    // Without requests nothing else would end the wait.
+    if (untilMs !== null) {
+      void this.#ports.timer.sleep(Math.max(0, untilMs - this.#nowMs()), over.signal).then(() => {
+        if (!over.signal.aborted) sweep(book, this.#nowMs(), this.#ports.random, true)
+      })
     }
-    return Promise.resolve()
+    const answer = await promise
+    over.abort()
+    this.#keepSoon()
+    return answer
+  }
+
+  report(flush: Flush): Promise<News> {
+    const news = report(this.#bookOf(flush.cell), flush, this.#nowMs(), this.#ports.random)
+    this.#keepSoon()
+    return Promise.resolve(news)
   }
 
   /** Core's call, once a turn. The answer leaves only when a new snapshot is durable (output gate). */
   async exchange(exchange: Exchange): Promise<ExchangeAnswer> {
-    this.#sweep(systemClock.nowMs())
-    if (exchange.snapshot && exchange.snapshot.generation > (this.#snapshot?.generation ?? 0)) {
-      this.#take(exchange.snapshot)
-      await this.ctx.storage.put(storageKey, exchange.snapshot)
+    if (exchange.snapshot && (await this.#isGenuine(exchange.snapshot, exchange.signature ?? null))) {
+      const book = this.#bookOf(exchange.cell ?? '')
+      const before = book.snapshot?.generation ?? 0
+      take(book, exchange.snapshot)
+      if (exchange.snapshot.generation > before) await this.ctx.storage.put('snapshot', exchange.snapshot)
     }
-    const counts = [...this.#leases].map(([endpoint, held]) => [endpoint, held.size] as const)
-    return { generation: this.#snapshot?.generation ?? 0, inFlight: Object.fromEntries(counts), outcomes: takeTally(this.#tally) }
+    const book = exchange.cell === null ? this.#book : this.#bookOf(exchange.cell)
+    const nowMs = this.#nowMs()
+    if (exchange.loads) this.#takeLoads(exchange.loads, nowMs)
+    sweep(book, nowMs, this.#ports.random)
+    if (exchange.confirmed?.life === book.life) confirm(book.blocks, exchange.confirmed.seq)
+    close(book.blocks, nowMs)
+    this.#probes.take(
+      exchange.probes ?? [],
+      [...book.members.values()].map(({ endpoint }) => endpoint),
+    )
+    this.#keepSoon()
+    return {
+      generation: book.snapshot?.generation ?? 0,
+      life: book.life,
+      endpoints: endpointLoads(book, nowMs),
+      blocks: unconfirmed(book.blocks),
+      queued: queueLength(book.queue),
+      load: exchange.cell === null ? null : loadNow(book, nowMs),
+      probes: this.#probes.results(),
+    }
   }
 
   /** The snapshot, when it is newer than `generation`. */
   snapshotSince(generation: number): Promise<SnapshotAnswer> {
-    const known = this.#snapshot?.generation ?? 0
-    return Promise.resolve({ generation: known, snapshot: known > generation ? this.#snapshot : null })
+    const snapshot = this.#book.snapshot
+    const known = snapshot?.generation ?? 0
+    return Promise.resolve({ generation: known, snapshot: known > generation ? snapshot : null })
   }
 
-  #take(snapshot: Snapshot): void {
-    this.#snapshot = snapshot
-    this.#cells = Map.groupBy(snapshot.endpoints, (endpoint) => endpoint.cell)
+  #newBook(cell: string): Book {
+    return newBook(cell as CellId, this.#ports.freshId(), this.#ports.clock.nowMs())
   }
 
-  /** At most once a second: expiry is a safety net, not a schedule. */
-  #sweep(nowMs: number): void {
-    if (nowMs - this.#sweptAtMs < limits.turnMs) return
-    this.#sweptAtMs = nowMs
-    expire(this.#leases, nowMs)
+  /** The book of the cell that this object was made for. Should the runtime not have told its name, the first call does. */
+  #bookOf(cell: string): Book {
+    if (cell === '' || this.#book.cell === cell) return this.#book
+    const { snapshot, loads } = this.#book
+    this.#book = this.#newBook(cell)
+    if (snapshot) take(this.#book, snapshot)
+    if (loads) takeLoads(this.#book, loads)
+    return this.#book
+  }
+
+  async #isGenuine(snapshot: Snapshot, signature: string | null): Promise<boolean> {
+    const { verify } = this.#ports
+    if (!verify || (signature !== null && (await verify(JSON.stringify(snapshot), signature)))) return true
+    console.error(JSON.stringify({ event: 'forged_snapshot', cell: this.#book.cell, generation: snapshot.generation }))
+    return false
+  }
+
+  #takeLoads(loads: ModelLoads, nowMs: number): void {
+    takeLoads(this.#book, loads)
+    if (nowMs - this.#loadsKeptAtMs < loadsKeptEveryMs) return
+    this.#loadsKeptAtMs = nowMs
+    void this.ctx.storage.put('loads', loads, { allowUnconfirmed: true })
+  }
+
+  #keepSoon(): void {
+    const nowMs = this.#nowMs()
+    if (nowMs - this.#keptAtMs < limits.turnMs) return
+    this.#keptAtMs = nowMs
+    const { leases, breakers } = keep(this.#book)
+    const text = JSON.stringify([leases, breakers])
+    if (text === this.#keptText) return
+    this.#keptText = text
+    const chunks = Math.ceil(leases.length / leasesPerChunk)
+    const head: KeptHead = { cell: this.#book.cell, chunks, breakers }
+    const entries: Record<string, unknown> = { kept: head }
+    for (let chunk = 0; chunk < chunks; chunk++) {
+      entries[`leases:${chunk}`] = leases.slice(chunk * leasesPerChunk, (chunk + 1) * leasesPerChunk)
+    }
+    void this.ctx.storage.put(entries, { allowUnconfirmed: true })
+  }
+
+  async #restore(): Promise<void> {
+    const stored = await this.ctx.storage.get(['snapshot', 'loads', 'kept'])
+    const head = stored.get('kept') as KeptHead | undefined
+    const book = this.#bookOf(head?.cell ?? '')
+    const snapshot = readSnapshot(stored.get('snapshot'))
+    if (snapshot) take(book, snapshot)
+    const loads = stored.get('loads') as ModelLoads | undefined
+    if (loads) takeLoads(book, loads)
+    if (!head) return
+    const names = Array.from({ length: head.chunks }, (_, chunk) => `leases:${chunk}`)
+    const chunks = names.length > 0 ? await this.ctx.storage.get<Kept['leases']>(names) : new Map<string, Kept['leases']>()
+    restore(book, { leases: [...chunks.values()].flat(), breakers: head.breakers }, this.#nowMs())
+  }
+
+  #nowMs(): number {
+    return this.#ports.clock.nowMs()
   }
 }

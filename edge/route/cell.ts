@@ -1,43 +1,85 @@
 // Which cells are worth asking, and in which order. Pure.
 // The first is drawn from the published fractions; nobody compares stale loads here (docs/design/figures.md: comparing herds).
+// Residency comes before everything: a cell outside the jurisdiction is no candidate, however empty it is.
 
 import { drawWeighted, type Random } from '../../shared/random.ts'
-import type { CellId, EndpointId, VersionId } from '../../shared/ids.ts'
+import { rendezvousOrder } from '../../shared/rendezvous.ts'
+import type { CellId, EndpointId, ModelName, OriginName, RegionName, VersionId } from '../../shared/ids.ts'
 import { servedAs, type Operation } from '../../shared/operations.ts'
-import { mayServe, type Endpoint, type Share, type Snapshot } from '../../shared/wire/snapshot.ts'
+import type { ModelLoads } from '../../shared/wire/loads.ts'
+import { mayServe, sharesOf, type Endpoint, type Share, type Snapshot } from '../../shared/wire/snapshot.ts'
 
 export type Candidates =
   | { readonly cells: readonly CellId[] }
-  /** Nothing serves this version at all, nothing can do what is asked, or everything that can is down or was tried already. */
-  | { readonly none: 'no_endpoint' | 'unsupported_operation' | 'no_healthy_endpoint' }
+  /** Nothing serves this version at all, nothing can do what is asked, nothing that can stands where it may, or all of those are down or were tried already. */
+  | { readonly none: 'no_endpoint' | 'unsupported_operation' | 'residency_unmet' | 'no_healthy_endpoint' }
 
 /** What a request needs of an endpoint. */
-export type Need = { readonly version: VersionId; readonly operation: Operation; readonly avoid: readonly EndpointId[] }
+export type Need = {
+  readonly version: VersionId
+  readonly operation: Operation
+  readonly avoid: readonly EndpointId[]
+  /** The jurisdiction that the request must not leave; null: none. */
+  readonly residency: string | null
+}
+
+/** Whether a region lies where the request may go. */
+export function staysWithin(snapshot: Snapshot, residency: string | null): (region: RegionName) => boolean {
+  if (residency === null) return () => true
+  const inside = new Set(snapshot.regions.filter(({ jurisdiction }) => jurisdiction === residency).map(({ name }) => name))
+  return (region) => inside.has(region)
+}
 
 /** Endpoints that may serve it now, leaving out those already tried. */
-export const servingEndpoints = (snapshot: Snapshot, need: Need): readonly Endpoint[] =>
-  snapshot.endpoints.filter(
+export function servingEndpoints(snapshot: Snapshot, need: Need): readonly Endpoint[] {
+  const isInside = staysWithin(snapshot, need.residency)
+  return snapshot.endpoints.filter(
     (endpoint) =>
       endpoint.version === need.version &&
       mayServe(endpoint) &&
       servedAs(endpoint.operations, need.operation) !== null &&
+      isInside(endpoint.region) &&
       !need.avoid.includes(endpoint.id),
   )
+}
+
+/** The origin's row of fractions: of the loads while they are fresh, for it changes each second; else of the snapshot. */
+export function rowOf(snapshot: Snapshot, loads: ModelLoads | null, model: ModelName, origin: OriginName): readonly Share[] {
+  const rows = loads?.rows ?? {}
+  return rows[origin] ?? Object.values(rows)[0] ?? sharesOf(snapshot, model, origin)
+}
 
 /**
  * Cells that can serve the need, best first: one drawn by the fractions of the origin's row, then the others by cost.
- * `shares` is the row, in order of cost; cells it does not name come last, so that a row that lags behind loses nobody.
+ * With a `key` (affinity) the draw is a weighted rendezvous: equal keys get the same cell while the fractions hold, and over many keys
+ * each cell still gets its fraction. `row` is in order of cost; cells it does not name come last, so that a row that lags behind loses nobody.
  */
-export function cellsFor(snapshot: Snapshot, shares: readonly Share[], need: Need, random: Random): Candidates {
+export function cellsFor(snapshot: Snapshot, row: readonly Share[], need: Need, key: string | null, random: Random): Candidates {
   const serving = new Set(servingEndpoints(snapshot, need).map((endpoint) => endpoint.cell))
-  if (serving.size === 0) {
-    const ofVersion = snapshot.endpoints.filter((endpoint) => endpoint.version === need.version)
-    if (ofVersion.length === 0) return { none: 'no_endpoint' }
-    const able = ofVersion.some((endpoint) => servedAs(endpoint.operations, need.operation) !== null)
-    return { none: able ? 'no_healthy_endpoint' : 'unsupported_operation' }
-  }
-  const named = shares.filter((share) => serving.has(share.cell))
-  const drawn = drawWeighted(named, (share) => share.fraction, random)
+  if (serving.size === 0) return { none: whyNone(snapshot, need) }
+  const named = row.filter((share) => serving.has(share.cell))
+  const drawn = key === null ? drawWeighted(named, ({ fraction }) => fraction, random) : stickyOf(named, key)
   const first = drawn ? [drawn.cell] : []
   return { cells: [...new Set([...first, ...named.map((share) => share.cell), ...serving])] }
+}
+
+function stickyOf(named: readonly Share[], key: string): Share | null {
+  const open = named.filter(({ fraction }) => fraction > 0)
+  return (
+    rendezvousOrder(
+      key,
+      open,
+      ({ cell }) => cell,
+      ({ fraction }) => fraction,
+    )[0] ?? null
+  )
+}
+
+function whyNone(snapshot: Snapshot, need: Need): Extract<Candidates, { none: unknown }>['none'] {
+  const ofVersion = snapshot.endpoints.filter((endpoint) => endpoint.version === need.version)
+  if (ofVersion.length === 0) return 'no_endpoint'
+  const able = ofVersion.filter((endpoint) => servedAs(endpoint.operations, need.operation) !== null)
+  if (able.length === 0) return 'unsupported_operation'
+  const isInside = staysWithin(snapshot, need.residency)
+  return able.some(({ region }) => isInside(region)) ? 'no_healthy_endpoint' : 'residency_unmet'
 }

@@ -2,6 +2,7 @@
 // endpoints, so a probe's time is theirs and not that of the way from core. Plain data: it crosses between Workers and deployments.
 
 import type { EndpointId } from '../ids.ts'
+import type { Operation } from '../operations.ts'
 
 /**
  * liveness: the server's health path. metrics: its Prometheus page. generation: one token, for a wedged engine still answers its health path.
@@ -9,6 +10,9 @@ import type { EndpointId } from '../ids.ts'
  */
 export const probeKinds = ['liveness', 'metrics', 'generation', 'status'] as const
 export type ProbeKind = (typeof probeKinds)[number]
+
+/** What a generation probe can ask for, in this order. Only the model's owner knows what tensors `infer` takes, so it is not among them. */
+export const probedOperations = ['chat', 'messages', 'completions', 'generate', 'embeddings'] as const satisfies readonly Operation[]
 
 /** `id` is unique; a result carries it back, so that a late or repeated one is folded once. */
 export type ProbeOrder = { readonly id: string; readonly endpoint: EndpointId; readonly kind: ProbeKind; readonly timeoutMs: number }
@@ -58,6 +62,8 @@ export type ProbeResult = {
   readonly ok: boolean
   /** What came back or went wrong, in at most 200 characters, without credentials. */
   readonly detail: string
+  /** The probe was not made: the ledger has no such endpoint, or no place came free in time. It says nothing of the endpoint. */
+  readonly notDone?: boolean
   /** The engine answered that it is still loading its model (503 of a llama.cpp server, SageMaker's Creating). */
   readonly warming?: boolean
   /** Of a metrics probe that could be read. */

@@ -55,7 +55,14 @@ export async function world(
     clock,
     timer,
     random: seededRandom(1),
-    snapshots: snapshots(memory, { home: () => ledger, kv: { get: () => Promise.resolve(null) }, clock, timer }),
+    snapshots: snapshots(memory, {
+      home: () => ledger,
+      kv: { get: () => Promise.resolve(null) },
+      signer: () => Promise.resolve(null),
+      clock,
+      timer,
+      log: (line) => void log.push(line),
+    }),
     credentials: { find: (_, under) => Promise.resolve(typeof so.credential === 'function' ? so.credential(under) : so.credential) },
     ledgers: ledgers({ ledger: () => ledger, timer, afterResponse }),
     upstream: {

@@ -1,68 +1,89 @@
-// A ledger for tests in Node, where the object itself cannot run. test/contract/edge/ledger.contract.ts holds both to the same behaviour.
+// A ledger for tests in Node, where the object itself cannot run: the real book behind the same calls, without storage.
+// test/contract/edge/ledger.contract.ts holds both to the same behaviour.
 
-import type { LeaseId } from '../../shared/ids.ts'
-import { mayServe, type Endpoint, type Snapshot } from '../../shared/wire/snapshot.ts'
-import type { Ask, AskAnswer, Denial, ExchangeAnswer, LedgerCalls, OutcomeKind, Settled } from '../../shared/wire/ledger.ts'
+import { close, confirm, unconfirmed } from '../../edge/ledger/blocks.ts'
+import { ask, awaitGrant, endpointLoads, loadNow, newBook, report, sweep, take, takeLoads, type Book } from '../../edge/ledger/book.ts'
+import { leaseCount } from '../../edge/ledger/leases.ts'
+import { queueLength } from '../../edge/ledger/queue.ts'
+import { seededRandom } from '../../shared/random.ts'
+import type { CellId } from '../../shared/ids.ts'
+import type { Snapshot } from '../../shared/wire/snapshot.ts'
+import type { Ask, Charge, Flush, LedgerCalls, Settled } from '../../shared/wire/ledger.ts'
 
-export type FakeLedger = LedgerCalls & { readonly settled: Settled[]; readonly live: () => number }
+export type FakeLedger = LedgerCalls & {
+  /** Everything that came back, in order, whichever call brought it. */
+  readonly settled: Settled[]
+  readonly charged: Charge[]
+  readonly asked: Ask[]
+  readonly live: () => number
+  readonly book: (cell: CellId) => Book
+}
 
+/** One object that stands for the ledgers of all cells, each with a book of its own. */
 export function fakeLedger(nowMs: () => number = () => Date.now()): FakeLedger {
-  let snapshot: Snapshot | null = null
-  const leases = new Map<LeaseId, { endpoint: Endpoint; deadlineMs: number }>()
-  let outcomes: Record<string, Record<OutcomeKind, number>> = {}
+  const random = seededRandom(7)
+  const books = new Map<CellId, Book>()
   const settled: Settled[] = []
+  const charged: Charge[] = []
+  const asked: Ask[] = []
+  let newest: Snapshot | null = null
 
-  const load = (endpoint: Endpoint) => [...leases.values()].filter((held) => held.endpoint.id === endpoint.id).length
-  const sweep = () => {
-    for (const [id, { deadlineMs }] of leases) if (deadlineMs <= nowMs()) leases.delete(id)
+  const bookOf = (cell: CellId): Book => {
+    const known = books.get(cell)
+    if (known) return known
+    const made = newBook(cell, `life-${books.size}`, nowMs())
+    if (newest) take(made, newest)
+    books.set(cell, made)
+    return made
   }
-
-  const choose = (ask: Ask, known: Snapshot): Endpoint | Denial => {
-    const held = leases.get(ask.leaseId)
-    if (held) return held.endpoint
-    const ofVersion = known.endpoints.filter((each) => each.cell === ask.cell && each.version === ask.version)
-    if (ofVersion.length === 0) return 'no_endpoint'
-    const serving = ofVersion.filter((each) => mayServe(each) && !ask.avoid.includes(each.id))
-    if (serving.length === 0) return 'no_healthy_endpoint'
-    const roomy = serving.filter((each) => load(each) < each.slots)
-    return roomy.toSorted((a, b) => load(a) / a.slots - load(b) / b.slots)[0] ?? 'no_room'
+  const hear = (told: Flush['report'] | undefined) => {
+    settled.push(...(told?.settled ?? []))
+    charged.push(...(told?.charges ?? []))
   }
 
   return {
     settled,
-    live: () => leases.size,
-    ask: (ask): Promise<AskAnswer> => {
-      sweep()
-      if (!snapshot) return Promise.resolve({ lease: null, denied: 'no_snapshot', generation: 0, snapshot: null })
-      const news = { generation: snapshot.generation, snapshot: ask.generation < snapshot.generation ? snapshot : null }
-      const chosen = choose(ask, snapshot)
-      if (typeof chosen === 'string') return Promise.resolve({ lease: null, denied: chosen, ...news })
-      leases.set(ask.leaseId, { endpoint: chosen, deadlineMs: ask.deadlineMs })
-      return Promise.resolve({ lease: { endpoint: chosen.id }, denied: null, ...news })
+    charged,
+    asked,
+    live: () => {
+      for (const book of books.values()) sweep(book, nowMs(), random, true)
+      return [...books.values()].reduce((sum, book) => sum + leaseCount(book.leases), 0)
     },
-    settle: (each) => {
-      settled.push(...each)
-      for (const { leaseId, outcome } of each) {
-        const lease = leases.get(leaseId)
-        if (!lease) continue
-        leases.delete(leaseId)
-        const counts = (outcomes[lease.endpoint.id] ??= { good: 0, soft_failure: 0, hard_failure: 0, cancelled: 0 })
-        counts[outcome]++
+    book: bookOf,
+    ask: (question) => {
+      asked.push(question)
+      hear(question.report)
+      return Promise.resolve(ask(bookOf(question.cell), question, nowMs(), random))
+    },
+    wait: (cell, leaseId) => new Promise((resolve) => awaitGrant(bookOf(cell), leaseId, resolve, nowMs())),
+    report: (flush) => {
+      hear(flush.report)
+      return Promise.resolve(report(bookOf(flush.cell), flush, nowMs(), random))
+    },
+    exchange: (exchange) => {
+      const { snapshot } = exchange
+      if (snapshot && snapshot.generation > (newest?.generation ?? 0)) {
+        newest = snapshot
+        for (const book of books.values()) take(book, snapshot)
       }
-      return Promise.resolve()
-    },
-    exchange: (exchange): Promise<ExchangeAnswer> => {
-      sweep()
-      if (exchange.snapshot && exchange.snapshot.generation > (snapshot?.generation ?? 0)) snapshot = exchange.snapshot
-      const inFlight: Record<string, number> = {}
-      for (const { endpoint } of leases.values()) inFlight[endpoint.id] = load(endpoint)
-      const answer = { generation: snapshot?.generation ?? 0, inFlight, outcomes }
-      outcomes = {}
-      return Promise.resolve(answer)
+      const book = bookOf((exchange.cell ?? '') as CellId)
+      if (exchange.loads) for (const each of books.values()) takeLoads(each, exchange.loads)
+      sweep(book, nowMs(), random, true)
+      if (exchange.confirmed?.life === book.life) confirm(book.blocks, exchange.confirmed.seq)
+      close(book.blocks, nowMs())
+      return Promise.resolve({
+        generation: book.snapshot?.generation ?? 0,
+        life: book.life,
+        endpoints: endpointLoads(book, nowMs()),
+        blocks: unconfirmed(book.blocks),
+        queued: queueLength(book.queue),
+        load: exchange.cell === null ? null : loadNow(book, nowMs()),
+        probes: [],
+      })
     },
     snapshotSince: (generation) => {
-      const known = snapshot?.generation ?? 0
-      return Promise.resolve({ generation: known, snapshot: known > generation ? snapshot : null })
+      const known = newest?.generation ?? 0
+      return Promise.resolve({ generation: known, snapshot: known > generation ? newest : null })
     },
   }
 }

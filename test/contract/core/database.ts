@@ -1,17 +1,32 @@
-// The contract of core's ports to the database: rows with their audit, the catalogue, credentials.
+// The contract of core's ports to the database: rows with their audit, the catalogue, credentials, events.
 // Whoever stands behind the ports must pass it; test/worker/core/database.test.ts runs it against D1.
 
 import { describe, expect, it } from 'vitest'
-import type { Draft, Fields, Kind, Row, Stamp } from '../../../core/facts.ts'
-import type { CatalogueReader, Credentials, RowStore } from '../../../core/ports.ts'
-import type { KeyId, TenantId } from '../../../shared/ids.ts'
+import type { Draft, EndpointEvent, Fields, Kind, Row, Stamp } from '../../../core/facts.ts'
+import type { CatalogueReader, Credentials, EventReader, EventStore, RowStore } from '../../../core/ports.ts'
+import type { EndpointId, KeyId, TenantId, VersionId } from '../../../shared/ids.ts'
+import { limits } from '../../../shared/limits.ts'
 
-export type Database = { readonly rows: RowStore; readonly catalogue: CatalogueReader; readonly credentials: Credentials }
+export type Database = {
+  readonly rows: RowStore
+  readonly catalogue: CatalogueReader
+  readonly credentials: Credentials
+  readonly events: EventStore & EventReader
+}
 
-const stamp: Stamp = { atMs: 1_000, actor: 'operator', requestId: 'r1' }
+const stamp: Stamp = { atMs: 1_000, actor: 'operator', requestId: 'r1', reason: null }
+const plainModel = { description: '', firstTokenMsMax: null, holdMsMax: null, strategy: 'least-latency', affinity: 'none', hedging: false }
 const drafts = {
   region: { name: 'fra', latitude: 50.1, longitude: 8.7, jurisdiction: 'eu', locationHint: 'weur' },
-  model: { name: 'owner/Atlas', description: 'a model', firstTokenMsMax: 60_000, holdMsMax: null },
+  model: {
+    name: 'owner/Atlas',
+    description: 'a model',
+    firstTokenMsMax: 60_000,
+    holdMsMax: null,
+    strategy: 'least-connections',
+    affinity: 'prefix',
+    hedging: true,
+  },
   version: {
     id: 'atlas-1',
     model: 'owner/Atlas',
@@ -32,11 +47,12 @@ const drafts = {
     state: 'enabled',
     operations: ['chat'],
     options: { targetVariant: 'blue' },
+    maintenance: { fromMs: 5_000, untilMs: 6_000, reason: 'new disks' },
     credential: 'v1.eeee.eeee',
     hasCredential: true,
   },
   alias: { environment: 'production', model: 'owner/Atlas', stable: 'atlas-1', canary: null, weightBp: 0, salt: 's' },
-  tenant: { id: 'acme', name: 'Acme', disabled: false },
+  tenant: { id: 'acme', name: 'Acme', disabled: false, residency: 'eu' },
   key: {
     id: 'k'.repeat(16),
     tenant: 'acme',
@@ -45,6 +61,7 @@ const drafts = {
     models: ['a'],
     expiresAtMs: 5,
     disabled: false,
+    scopes: ['explain'],
     secretSha256: 'ee'.repeat(32),
   },
 } as unknown as { readonly [K in Kind]: Draft<K> }
@@ -112,7 +129,7 @@ export function databaseContract(open: () => Database): void {
       for (const environment of ['development', 'staging'] as const) {
         await store().create('alias', { ...drafts.alias, environment }, stamp)
       }
-      await store().create('model', { name: 'zeta', description: '', firstTokenMsMax: null, holdMsMax: null } as Draft<'model'>, stamp)
+      await store().create('model', { ...plainModel, name: 'zeta' } as Draft<'model'>, stamp)
       await store().create('version', { ...drafts.version, id: 'z-1', model: 'zeta' } as Draft<'version'>, stamp)
       await store().create('alias', { ...drafts.alias, environment: 'development', model: 'zeta', stable: 'z-1' } as Draft<'alias'>, stamp)
       const seen = async (after: readonly string[] | null, limit: number) =>
@@ -128,13 +145,15 @@ export function databaseContract(open: () => Database): void {
     it('updates exactly the row that was read', async () => {
       await createAll(store())
       const before = await row('endpoint')
-      const updated = await store().update('endpoint', before, { slots: 9 }, { ...stamp, atMs: 2_000, actor: 'operator:ann' })
+      const by = { ...stamp, atMs: 2_000, actor: 'operator:ann', reason: 'a second GPU' }
+      const updated = await store().update('endpoint', before, { slots: 9 }, by)
       const after = { ...before, slots: 9, generation: 2, updatedAtMs: 2_000 }
       expect(updated).toEqual({ ok: true, value: after })
       expect(await row('endpoint')).toEqual(after)
       expect((await store().audit({ beforeSeq: null, limit: 1 }))[0]).toMatchObject({
         action: 'update',
         actor: 'operator:ann',
+        reason: 'a second GPU',
         before,
         after,
       })
@@ -200,7 +219,7 @@ export function databaseContract(open: () => Database): void {
       ['key', { id: 'n'.repeat(16), tenant: 'none' }, 'tenant', 'the tenant "none" does not exist'],
     ])('%s %j: a missing reference is named', async (kind, change, what, detail) => {
       await createAll(store())
-      await store().create('model', { name: 'other', description: '', firstTokenMsMax: null, holdMsMax: null } as Draft<'model'>, stamp)
+      await store().create('model', { ...plainModel, name: 'other' } as Draft<'model'>, stamp)
       await store().create('version', { ...drafts.version, id: 'other-1', model: 'other' } as Draft<'version'>, stamp)
       const before = await auditCount()
       const draft = { ...drafts[kind], ...change } as Draft<Kind>
@@ -226,6 +245,51 @@ export function databaseContract(open: () => Database): void {
       const answer = await store().remove(kind, await row(kind), stamp)
       expect(answer).toEqual({ ok: false, error: { reason: 'in_use', what: kind, id: keys[kind].join('/'), detail } })
       expect(await auditCount()).toBe(kindsInOrder.length)
+    })
+
+    it('a preview answers what the write would, and writes nothing', async () => {
+      await createAll(store())
+      const before = await row('endpoint')
+      const change = { slots: 9, credential: 'v1.eeee.ffff' }
+      const wouldBe = await store().previewUpdate('endpoint', before, change, 2_000)
+      expect(wouldBe).toEqual({ ok: true, value: { ...before, slots: 9, generation: 2, updatedAtMs: 2_000 } })
+      const alias = await row('alias')
+      const missing = { canary: 'none' } as Partial<Fields['alias']>
+      expect(await store().previewUpdate('alias', alias, missing, 2_000)).toEqual(await store().update('alias', alias, missing, stamp))
+      for (const kind of kindsInOrder.filter((one) => one !== 'endpoint' && one !== 'alias' && one !== 'key')) {
+        const referred = await row(kind)
+        expect(await store().previewRemove(kind, referred)).toEqual(await store().remove(kind, referred, stamp))
+      }
+      expect(await store().previewRemove('endpoint', before)).toEqual({ ok: true, value: null })
+      expect(await row('endpoint')).toEqual(before)
+      expect(await auditCount()).toBe(kindsInOrder.length)
+      expect(await store().update('endpoint', before, change, { ...stamp, atMs: 2_000 })).toEqual(wouldBe)
+    })
+
+    it('tells a version’s endpoints, and since when one is draining', async () => {
+      await createAll(store())
+      await store().create('version', { ...drafts.version, id: 'atlas-2' } as Draft<'version'>, stamp)
+      for (const [id, version] of [
+        ['e0', 'atlas-1'],
+        ['e2', 'atlas-2'],
+      ]) {
+        await store().create('endpoint', { ...drafts.endpoint, id, version } as Draft<'endpoint'>, stamp)
+      }
+      const of = async (version: string) => (await store().endpointsOf(version as VersionId)).map(({ id }) => id)
+      expect([await of('atlas-1'), await of('atlas-2'), await of('none')]).toEqual([['e0', 'e1'], ['e2'], []])
+      expect((await store().endpointsOf('atlas-1' as VersionId))[1]).toEqual(await row('endpoint'))
+
+      const since = () => store().drainingSince('e1' as EndpointId)
+      const write = async (change: Partial<Fields['endpoint']>, atMs: number) =>
+        store().update('endpoint', await row('endpoint'), change, { ...stamp, atMs })
+      expect(await since()).toBeNull()
+      await write({ state: 'draining' }, 3_000)
+      await write({ weight: 2 }, 4_000)
+      await write({ state: 'draining' }, 5_000)
+      expect(await since()).toBe(3_000)
+      await write({ state: 'enabled' }, 6_000)
+      await write({ state: 'draining' }, 7_000)
+      expect(await since()).toBe(7_000)
     })
 
     it('everything can be deleted from the last to the first', async () => {
@@ -255,7 +319,16 @@ export function databaseContract(open: () => Database): void {
         regions: [{ name, latitude, longitude, jurisdiction, locationHint }],
         endpoints: [{ ...endpointFields, model: 'owner/Atlas' }],
         aliases: [{ ...drafts.alias, createdAtMs: 1_000 }],
-        models: [{ name: 'owner/Atlas', firstTokenMsMax: 60_000, holdMsMax: null }],
+        models: [
+          {
+            name: 'owner/Atlas',
+            firstTokenMsMax: 60_000,
+            holdMsMax: null,
+            strategy: 'least-connections',
+            affinity: 'prefix',
+            hedging: true,
+          },
+        ],
         written: ['acme', 'k'.repeat(16)],
       })
       expect((await reader.load(kindsInOrder.length - 1)).written).toEqual(['k'.repeat(16)])
@@ -273,6 +346,8 @@ export function databaseContract(open: () => Database): void {
       models: ['a'],
       expiresAtMs: 5,
       disabled: false,
+      scopes: ['explain'],
+      residency: 'eu',
     }
 
     it('joins key and tenant: either switches it off', async () => {
@@ -284,6 +359,15 @@ export function databaseContract(open: () => Database): void {
       await store().update('key', await row('key'), { disabled: false }, stamp)
       await store().update('tenant', await row('tenant'), { disabled: true }, stamp)
       expect(await open().credentials.ofKey('k'.repeat(16) as KeyId)).toMatchObject({ disabled: true })
+    })
+
+    it('a tenant’s residency is in each of its keys’ records, and a change of it is told as a write of the tenant', async () => {
+      await createAll(store())
+      const written = await open().catalogue.seq()
+      await store().update('tenant', await row('tenant'), { residency: 'us' }, stamp)
+      expect(await open().credentials.ofTenant('acme' as TenantId, null, 5)).toMatchObject([{ residency: 'us' }])
+      expect(await open().credentials.writesAfter(written, 5)).toEqual([{ seq: written + 1, resource: 'tenant', id: 'acme' }])
+      expect((await open().catalogue.load(written)).written).toEqual(['acme'])
     })
 
     it('pages a tenant, and tells the writes of keys and tenants alone', async () => {
@@ -302,6 +386,78 @@ export function databaseContract(open: () => Database): void {
         [8, 'key'],
       ])
       expect(await open().credentials.writesAfter(10, 3)).toEqual([])
+    })
+  })
+
+  describe('events', () => {
+    const event = (atMs: number, more: Partial<EndpointEvent> = {}): EndpointEvent => ({
+      atMs,
+      endpoint: 'e1' as EndpointId,
+      cell: 'owner/Atlas@fra' as EndpointEvent['cell'],
+      from: 'healthy',
+      to: 'ejected',
+      metric: 'failures in a row',
+      value: 5,
+      threshold: 5,
+      reason: 'five failures in a row, the last: HTTP 500',
+      ...more,
+    })
+    const list = (more: { endpoint?: string; beforeSeq?: number; limit?: number } = {}) =>
+      open().events.list({
+        endpoint: (more.endpoint ?? null) as EndpointId | null,
+        beforeSeq: more.beforeSeq ?? null,
+        limit: more.limit ?? 50,
+      })
+    const nowMs = Date.now()
+
+    it('are told newest first as they were appended, of one endpoint or of all', async () => {
+      const { events } = open()
+      await events.append([])
+      expect(await list()).toEqual([])
+      const first = event(nowMs)
+      const second = event(nowMs, { endpoint: 'e2' as EndpointId, metric: null, value: null, threshold: null, reason: 'it\'s "back"' })
+      const third = event(nowMs + 1, { from: 'ejected', to: 'probing', metric: 'share', value: 0.25, threshold: 0.2 })
+      await events.append([first, second])
+      await events.append([third])
+      const all = await list()
+      expect(all.map(({ seq: _, ...told }) => told)).toEqual([third, second, first])
+      const seqs = all.map(({ seq }) => seq)
+      expect(seqs).toEqual(seqs.toSorted((a, b) => b - a))
+      expect(await list({ endpoint: 'e1' })).toEqual([all[0], all[2]])
+      expect(await list({ endpoint: 'e3' })).toEqual([])
+      expect(await list({ limit: 1 })).toEqual([all[0]])
+      expect(await list({ beforeSeq: all[0]?.seq ?? 0, limit: 1 })).toEqual([all[1]])
+    })
+
+    it('what is appended twice is one event', async () => {
+      const { events } = open()
+      await events.append([event(nowMs), event(nowMs + 1)])
+      await events.append([event(nowMs + 1), event(nowMs + 2)])
+      expect((await list()).map(({ atMs }) => atMs - nowMs)).toEqual([2, 1, 0])
+    })
+
+    it('a whole fleet’s events go in one append', async () => {
+      const many = limits.eventsPerStatementMax * 2 + 1
+      await open().events.append(Array.from({ length: many }, (_, i) => event(nowMs, { endpoint: `e${i}` as EndpointId })))
+      const [newest] = await list({ limit: 1 })
+      expect(newest?.endpoint).toBe(`e${many - 1}`)
+      expect(await list({ beforeSeq: (newest?.seq ?? 0) - many + 2, limit: 5 })).toMatchObject([{ endpoint: 'e0' }])
+    })
+
+    it('what is older than the time kept goes with a later append, the oldest first and not all at once', async () => {
+      const oldMs = nowMs - limits.eventsKeptMs - 3_600_000
+      const { events } = open()
+      const more = 5
+      const old = Array.from({ length: 2 * limits.eventsPurgedMax + more }, (_, i) => event(oldMs + i, { reason: 'old' }))
+      const leftAfter = async (append: readonly EndpointEvent[]) => {
+        await events.append(append)
+        const rows = await list({ limit: old.length + 10 })
+        return [rows.filter(({ reason }) => reason === 'old').length, rows.length]
+      }
+      expect(await leftAfter([...old, event(nowMs)])).toEqual([limits.eventsPurgedMax + more, limits.eventsPurgedMax + more + 1])
+      expect((await list({ limit: old.length })).at(-1)?.atMs).toBe(oldMs + limits.eventsPurgedMax)
+      expect(await leftAfter([event(nowMs + 1)])).toEqual([more, more + 2])
+      expect(await leftAfter([event(nowMs + 2)])).toEqual([0, 3])
     })
   })
 }

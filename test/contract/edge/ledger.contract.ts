@@ -1,11 +1,18 @@
 // What every ledger must do, the object in workerd and the fake in Node alike.
 
 import { describe, expect, it } from 'vitest'
-import type { CellId, EndpointId, LeaseId, VersionId } from '../../../shared/ids.ts'
-import type { Ask, LedgerCalls } from '../../../shared/wire/ledger.ts'
-import { endpoint, snapshotOf, version } from '../../support/snapshot.ts'
+import type { CellId, EndpointId, LeaseId, OriginName, VersionId } from '../../../shared/ids.ts'
+import type { Ask, Block, Exchange, ExchangeAnswer, Flush, LedgerCalls, Report, Settled } from '../../../shared/wire/ledger.ts'
+import type { ModelLoads } from '../../../shared/wire/loads.ts'
+import type { Snapshot } from '../../../shared/wire/snapshot.ts'
+import { endpoint, model, snapshotOf, version } from '../../support/snapshot.ts'
 
-export function ledgerContract(name: string, fresh: () => LedgerCalls): void {
+/** `sign` gives what a snapshot must bear for this ledger to believe it. */
+export function ledgerContract(
+  name: string,
+  fresh: () => LedgerCalls,
+  sign: (snapshot: Snapshot) => Promise<string | null> = () => Promise.resolve(null),
+): void {
   const cell = 'atlas@x' as CellId
   const two = snapshotOf([endpoint('a', 'x', { slots: 2 }), endpoint('b', 'x', { slots: 1 }), endpoint('elsewhere', 'y')], {
     generation: 5,
@@ -21,41 +28,88 @@ export function ledgerContract(name: string, fresh: () => LedgerCalls): void {
     generation: 5,
     ...so,
   })
+  const tell = async (ledger: LedgerCalls, snapshot: Snapshot): Promise<ExchangeAnswer> =>
+    ledger.exchange({ snapshot, cell, signature: await sign(snapshot) })
   const told = async (snapshot = two) => {
     const ledger = fresh()
-    await ledger.exchange({ snapshot, cell })
+    await tell(ledger, snapshot)
     return ledger
+  }
+
+  const flush = (report: Partial<Report>): Flush => ({
+    cell,
+    generation: 5,
+    loadsSeq: 0,
+    report: { settled: [], charges: [], ...report },
+  })
+  const settle = (ledger: LedgerCalls, ...settled: Settled[]) => ledger.report(flush({ settled }))
+  const exchange = (ledger: LedgerCalls, so: Partial<Exchange> = {}) => ledger.exchange({ snapshot: null, cell, ...so })
+  const inFlight = async (ledger: LedgerCalls) => {
+    const { endpoints } = await exchange(ledger)
+    return Object.fromEntries(Object.entries(endpoints).map(([id, load]) => [id, load.inFlight]))
+  }
+  const good = (leaseId: LeaseId): Settled => ({ leaseId, outcome: 'good', ttfbMs: 1, tookMs: 2 })
+  const full = async () => {
+    const ledger = await told()
+    const asked = [ask(), ask(), ask()]
+    for (const each of asked) expect((await ledger.ask(each)).lease).not.toBeNull()
+    return { ledger, asked }
   }
 
   describe(`${name}: the ledger contract`, () => {
     it('denies everything before it knows a snapshot', async () => {
-      expect(await fresh().ask(ask())).toEqual({ lease: null, denied: 'no_snapshot', generation: 0, snapshot: null })
+      expect(await fresh().ask(ask())).toMatchObject({ lease: null, denied: 'no_snapshot', generation: 0, snapshot: null })
       expect(await fresh().snapshotSince(0)).toEqual({ generation: 0, snapshot: null })
     })
 
-    it('grants as many leases as there are slots in the cell, then says there is no room, until one comes back', async () => {
-      const ledger = await told()
-      const asked = [ask(), ask(), ask()]
-      const granted = []
-      for (const each of asked) granted.push((await ledger.ask(each)).lease?.endpoint)
-      expect(granted.map(String).toSorted((a, b) => a.localeCompare(b))).toEqual(['a', 'a', 'b'])
-      expect(await ledger.ask(ask())).toMatchObject({ lease: null, denied: 'no_room' })
-      expect((await ledger.exchange({ snapshot: null, cell })).inFlight).toEqual({ a: 2, b: 1 })
+    it('grants as many leases as there are slots in the cell; then it queues, and whoever waits gets the first place that comes back', async () => {
+      const { ledger, asked } = await full()
+      expect(await inFlight(ledger)).toEqual({ a: 2, b: 1 })
+      const late = ask()
+      expect(await ledger.ask(late)).toMatchObject({ lease: null, denied: null, queued: { predictedMs: expect.any(Number) as number } })
+      const waiting = ledger.wait(cell, late.leaseId)
+      // Round trips of its own, so that the wait has begun by now.
+      expect((await exchange(ledger)).queued).toBe(1)
+      await settle(ledger, ...asked.slice(0, 1).map(({ leaseId }) => good(leaseId)))
+      expect(await waiting).toMatchObject({ denied: null, lease: { endpoint: expect.any(String) as string } })
+      expect(await inFlight(ledger)).toEqual({ a: 2, b: 1 })
+      expect((await exchange(ledger)).queued).toBe(0)
+    })
 
-      await ledger.settle([{ leaseId: asked[0]?.leaseId ?? ('' as LeaseId), outcome: 'good', ttfbMs: 1 }])
-      expect((await ledger.ask(ask())).lease).not.toBeNull()
+    it('a place that came back before anybody came to wait for it is kept for him', async () => {
+      const { ledger, asked } = await full()
+      const late = ask()
+      await ledger.ask(late)
+      await settle(ledger, ...asked.slice(0, 1).map(({ leaseId }) => good(leaseId)))
+      expect((await ledger.wait(cell, late.leaseId)).lease).not.toBeNull()
+    })
+
+    it('denies at once whoever could not be served in the time he has, and says when to come back', async () => {
+      const { ledger } = await full()
+      const hurried = await ledger.ask(ask({ deadlineMs: Date.now() + 5_001 }))
+      expect(hurried).toMatchObject({ lease: null, denied: 'no_room', retryAfterMs: expect.any(Number) as number })
+    })
+
+    it('who leaves the queue, or was never in it, waits for nothing', async () => {
+      const { ledger } = await full()
+      const gone = ask()
+      await ledger.ask(gone)
+      await settle(ledger, { leaseId: gone.leaseId, outcome: 'cancelled', ttfbMs: null })
+      expect((await exchange(ledger)).queued).toBe(0)
+      expect(await ledger.wait(cell, gone.leaseId)).toMatchObject({ lease: null, denied: 'no_room' })
     })
 
     it('an id takes one place, however often it asks, and comes back once', async () => {
       const ledger = await told()
       const once = ask()
       const first = await ledger.ask(once)
-      expect((await ledger.ask(once)).lease).toEqual(first.lease)
-      const inFlight = async () => Object.values((await ledger.exchange({ snapshot: null, cell })).inFlight)
-      expect(await inFlight()).toEqual([1])
-      await ledger.settle([{ leaseId: once.leaseId, outcome: 'good', ttfbMs: null }])
-      await ledger.settle([{ leaseId: once.leaseId, outcome: 'good', ttfbMs: null }])
-      expect(await inFlight()).toEqual([])
+      expect((await ledger.ask(once)).lease?.endpoint).toEqual(first.lease?.endpoint)
+      const total = async () => Object.values(await inFlight(ledger)).reduce((sum, each) => sum + each, 0)
+      expect(await total()).toBe(1)
+      await settle(ledger, good(once.leaseId))
+      await settle(ledger, good(once.leaseId))
+      expect(await total()).toBe(0)
+      expect((await exchange(ledger)).blocks.reduce((sum, block) => sum + goodOf(block), 0)).toBe(1)
     })
 
     it('brings the snapshot to whoever is behind, and only to him', async () => {
@@ -63,6 +117,7 @@ export function ledgerContract(name: string, fresh: () => LedgerCalls): void {
       expect(await ledger.ask(ask({ generation: 4 }))).toMatchObject({ generation: 5, snapshot: { generation: 5 } })
       expect(await ledger.ask(ask({ generation: 5 }))).toMatchObject({ generation: 5, snapshot: null })
       expect(await ledger.ask(ask({ generation: 6 }))).toMatchObject({ generation: 5, snapshot: null })
+      expect(await ledger.report({ ...flush({}), generation: 4 })).toMatchObject({ generation: 5, snapshot: { generation: 5 } })
       expect(await ledger.snapshotSince(4)).toMatchObject({ generation: 5, snapshot: { generation: 5 } })
       expect(await ledger.snapshotSince(5)).toEqual({ generation: 5, snapshot: null })
     })
@@ -70,7 +125,7 @@ export function ledgerContract(name: string, fresh: () => LedgerCalls): void {
     it('never goes back to an older snapshot', async () => {
       const ledger = await told()
       const older = snapshotOf([], { generation: 4 })
-      expect((await ledger.exchange({ snapshot: older, cell })).generation).toBe(5)
+      expect((await tell(ledger, older)).generation).toBe(5)
       expect((await ledger.ask(ask())).lease).not.toBeNull()
     })
 
@@ -79,7 +134,7 @@ export function ledgerContract(name: string, fresh: () => LedgerCalls): void {
       const withdrawn = snapshotOf([endpoint('a', 'x', { state: 'draining' }), endpoint('b', 'x', { version: 'next' as VersionId })], {
         generation: 6,
       })
-      await ledger.exchange({ snapshot: withdrawn, cell })
+      await tell(ledger, withdrawn)
       expect(await ledger.ask(ask())).toMatchObject({ lease: null, denied: 'no_healthy_endpoint' })
       expect(await ledger.ask(ask({ version: 'next' as VersionId }))).toMatchObject({ lease: { endpoint: 'b' } })
       expect(await ledger.ask(ask({ version: 'gone' as VersionId }))).toMatchObject({ lease: null, denied: 'no_endpoint' })
@@ -95,21 +150,91 @@ export function ledgerContract(name: string, fresh: () => LedgerCalls): void {
     it('a lease ends at its deadline, also when nobody returns it', async () => {
       const ledger = await told()
       for (let i = 0; i < 3; i++) expect((await ledger.ask(ask({ deadlineMs: Date.now() + 300 }))).lease).not.toBeNull()
-      expect(await ledger.ask(ask())).toMatchObject({ denied: 'no_room' })
       // The object sweeps at most once a second.
       await new Promise((resolve) => setTimeout(resolve, 1_400))
       expect((await ledger.ask(ask())).lease).not.toBeNull()
     })
 
-    it('tells outcomes once', async () => {
+    it('a request that did not ask counts from its charge to its end, also where there was no room', async () => {
+      const { ledger } = await full()
+      const charge = { leaseId: 'blind' as LeaseId, endpoint: 'b' as EndpointId, version, deadlineMs: farMs(), why: 'blind' as const }
+      await ledger.report(flush({ charges: [charge] }))
+      await ledger.report(flush({ charges: [charge] }))
+      expect(await inFlight(ledger)).toEqual({ a: 2, b: 2 })
+      await settle(ledger, good(charge.leaseId))
+      expect(await inFlight(ledger)).toEqual({ a: 2, b: 1 })
+      // A charge that arrives after its end takes no place.
+      await ledger.report(flush({ charges: [charge] }))
+      expect(await inFlight(ledger)).toEqual({ a: 2, b: 1 })
+    })
+
+    it('grants ahead what is free and not more, and takes back what is not used', async () => {
+      const ledger = fresh()
+      await tell(ledger, snapshotOf([endpoint('a', 'x', { slots: 40 })], { generation: 5 }))
+      const { credits = [] } = await ledger.ask(ask({ credits: 8 }))
+      expect(credits).toHaveLength(8)
+      expect(await inFlight(ledger)).toEqual({ a: 9 })
+      const [used] = credits
+      if (!used) throw new Error('no credit')
+      const { leaseId, endpoint: on } = used
+      await ledger.report(flush({ charges: [{ leaseId, endpoint: on, version, deadlineMs: farMs(), why: 'credit' }] }))
+      expect(await inFlight(ledger)).toEqual({ a: 9 })
+      await new Promise((resolve) => setTimeout(resolve, 1_600))
+      expect(await inFlight(ledger)).toEqual({ a: 2 })
+    })
+
+    it('tells every outcome until core has confirmed it, and not again after that', async () => {
       const ledger = await told()
       const asked = [ask({ avoid: ['b' as EndpointId] }), ask({ avoid: ['b' as EndpointId] })]
       for (const each of asked) await ledger.ask(each)
-      await ledger.settle(asked.map(({ leaseId }, i) => ({ leaseId, outcome: i === 0 ? 'good' : 'hard_failure', ttfbMs: null })))
-      await ledger.settle([{ leaseId: 'never-granted' as LeaseId, outcome: 'good', ttfbMs: null }])
-      const { outcomes } = await ledger.exchange({ snapshot: null, cell })
-      expect(outcomes).toEqual({ a: { good: 1, soft_failure: 0, hard_failure: 1, cancelled: 0 } })
-      expect((await ledger.exchange({ snapshot: null, cell })).outcomes).toEqual({})
+      await settle(
+        ledger,
+        ...asked.map(({ leaseId }, i): Settled => ({ leaseId, outcome: i === 0 ? 'good' : 'hard_failure', ttfbMs: null })),
+      )
+      await settle(ledger, good('never-granted' as LeaseId))
+      const first = await exchange(ledger)
+      const outcomes = first.blocks.map((block) => block.endpoints)
+      expect(outcomes).toEqual([{ a: expect.objectContaining({ good: 1, soft_failure: 0, hard_failure: 1, cancelled: 0 }) as object }])
+      expect((await exchange(ledger)).blocks).toEqual(first.blocks)
+      const seq = first.blocks.at(-1)?.seq ?? 0
+      // Another life's confirmation is not this one's.
+      expect((await exchange(ledger, { confirmed: { life: 'another', seq } })).blocks).toEqual(first.blocks)
+      expect((await exchange(ledger, { confirmed: { life: first.life, seq } })).blocks).toEqual([])
+    })
+
+    it('five hard failures in a row take an endpoint out at once, and the others go on', async () => {
+      const ledger = await told()
+      for (let i = 0; i < 5; i++) {
+        const failing = ask({ avoid: ['b' as EndpointId] })
+        await ledger.ask(failing)
+        await settle(ledger, { leaseId: failing.leaseId, outcome: 'hard_failure', ttfbMs: null })
+      }
+      const { endpoints } = await exchange(ledger)
+      expect(endpoints['a' as EndpointId]).toMatchObject({ breaker: 'open', cap: 0, reason: expect.stringContaining('5') as string })
+      expect(await ledger.ask(ask())).toMatchObject({ lease: { endpoint: 'b' } })
+    })
+
+    it('sends a request on where it would wait, once, and never one that was sent on already', async () => {
+      const { ledger } = await full()
+      const load = { slots: 4, waitMs: 0, blindWaitMs: 0, ttftMs: null }
+      const loads: ModelLoads = {
+        model,
+        seq: 1,
+        atMs: Date.now(),
+        cells: [
+          { ...load, cell, free: 0 },
+          { ...load, cell: 'atlas@y' as CellId, free: 4 },
+        ],
+        rows: {},
+        weights: {},
+      }
+      await exchange(ledger, { loads })
+      const origin = 'enam' as OriginName
+      expect(await ledger.ask(ask({ origin }))).toMatchObject({ lease: null, spill: { cell: 'atlas@y' } })
+      expect(await ledger.ask(ask({ origin, spilledFrom: 'atlas@y' as CellId }))).toMatchObject({ queued: {} })
+      expect(await ledger.ask(ask({ origin, residency: 'eu' }))).toMatchObject({ queued: {} })
     })
   })
 }
+
+const goodOf = (block: Block): number => Object.values(block.endpoints).reduce((sum, each) => sum + each.good, 0)

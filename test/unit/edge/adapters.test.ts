@@ -92,7 +92,14 @@ describe('key records', async () => {
 describe('the snapshot', () => {
   const enam = 'enam' as OriginName
   const port = (memory: SnapshotMemory, home: ReturnType<typeof fakeLedger>, kv: unknown = null) =>
-    snapshots(memory, { home: () => home, kv: { get: () => Promise.resolve(kv) }, clock: { nowMs: () => Date.now() }, timer: systemTimer })
+    snapshots(memory, {
+      home: () => home,
+      kv: { get: () => Promise.resolve(kv) },
+      signer: () => Promise.resolve(null),
+      clock: { nowMs: () => Date.now() },
+      timer: systemTimer,
+      log: () => undefined,
+    })
 
   it('comes from memory, else from home, else from KV, else from nowhere', async () => {
     const home = fakeLedger()

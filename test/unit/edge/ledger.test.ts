@@ -1,11 +1,18 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { expire, findLease, grant, inFlight, leaseCount, noLeases, settle } from '../../../edge/ledger/leases.ts'
-import { pick } from '../../../edge/ledger/pick.ts'
-import { count, takeTally, type Tally } from '../../../edge/ledger/tally.ts'
-import { seededRandom } from '../../../shared/random.ts'
-import type { EndpointId, LeaseId, VersionId } from '../../../shared/ids.ts'
-import { endpoint, version } from '../../support/snapshot.ts'
+import { capacityOf, isPanic, mayTakeOut } from '../../../edge/ledger/panic.ts'
+import { pick, type Candidate, type Rule } from '../../../edge/ledger/pick.ts'
+import { newPrefixIndex } from '../../../edge/ledger/prefix-index.ts'
+import { aheadOf, displaced, enqueue, inOrder, leave, newQueue, queueLength } from '../../../edge/ledger/queue.ts'
+import { newSmooth } from '../../../edge/ledger/smooth.ts'
+import { spillTo } from '../../../edge/ledger/spill.ts'
+import { cellIdOf, type CellId, type EndpointId, type LeaseId, type RegionName } from '../../../shared/ids.ts'
+import { limits } from '../../../shared/limits.ts'
+import { seededRandom, type Random } from '../../../shared/random.ts'
+import type { Ask } from '../../../shared/wire/ledger.ts'
+import type { CellLoad } from '../../../shared/wire/loads.ts'
+import { endpoint, model, snapshotOf, version } from '../../support/snapshot.ts'
 
 const id = (name: string) => name as EndpointId
 const lease = (name: string) => name as LeaseId
@@ -25,7 +32,13 @@ describe('leases', () => {
           if (each.kind === 'grant') {
             // The object looks for a live lease first; so does this.
             if (findLease(leases, lease(`l${each.lease}`))) continue
-            grant(leases, lease(`l${each.lease}`), { endpoint: id(`e${each.endpoint}`), deadlineMs: each.deadlineMs })
+            grant(leases, lease(`l${each.lease}`), {
+              endpoint: id(`e${each.endpoint}`),
+              deadlineMs: each.deadlineMs,
+              version,
+              operation: null,
+              kind: 'granted',
+            })
             reference.set(`l${each.lease}`, { endpoint: `e${each.endpoint}`, deadlineMs: each.deadlineMs })
           } else if (each.kind === 'settle') {
             const settled = settle(leases, lease(`l${each.lease}`))
@@ -47,82 +60,186 @@ describe('leases', () => {
   })
 })
 
-describe('pick', () => {
-  const ask = { version, avoid: [] }
-  const none = () => 0
-  const first = () => 0
-
-  it('takes the endpoint with the fewest requests per slot', () => {
-    const endpoints = [endpoint('a', 'x', { slots: 4 }), endpoint('b', 'x', { slots: 8 })]
-    const load = (counts: Record<string, number>) => (each: EndpointId) => counts[each] ?? 0
-    expect(pick(endpoints, ask, load({ a: 0, b: 0 }), first)).toMatchObject({ endpoint: { id: 'b' } })
-    expect(pick(endpoints, ask, load({ a: 0, b: 2 }), first)).toMatchObject({ endpoint: { id: 'a' } })
-    expect(pick(endpoints, ask, load({ a: 3, b: 6 }), first)).toMatchObject({ endpoint: { id: 'b' } })
+describe('queue', () => {
+  const far = 1_000_000
+  const ask = (name: string, so: Partial<Ask> = {}): Ask => ({
+    cell: 'c' as CellId,
+    leaseId: lease(name),
+    version,
+    deadlineMs: far,
+    avoid: [],
+    generation: 1,
+    ...so,
   })
 
-  it('never gives an endpoint more than its slots, and says so when all are full', () => {
-    const endpoints = [endpoint('a', 'x', { slots: 1 }), endpoint('b', 'x', { slots: 2 })]
-    const counts: Record<string, number> = {}
-    const loadOf = (each: EndpointId) => counts[each] ?? 0
-    const random = seededRandom(1)
-    for (let i = 0; i < 3; i++) {
-      const picked = pick(endpoints, ask, loadOf, random)
-      if (!('endpoint' in picked)) throw new Error('there was room')
-      counts[picked.endpoint.id] = loadOf(picked.endpoint.id) + 1
-    }
-    expect(counts).toEqual({ a: 1, b: 2 })
-    expect(pick(endpoints, ask, loadOf, random)).toEqual({ denied: 'no_room' })
+  it('serves by priority, and within one in order of arrival', () => {
+    const queue = newQueue()
+    for (const [name, priority] of [
+      ['b1', 'batch'],
+      ['s1', 'standard'],
+      ['c1', 'critical'],
+      ['s2', undefined],
+      ['c2', 'critical'],
+    ] as const)
+      enqueue(queue, ask(name, priority ? { priority } : {}), 0)
+    expect([...inOrder(queue)].map((each) => each.ask.leaseId)).toEqual(['c1', 'c2', 's1', 's2', 'b1'])
+    expect(aheadOf(queue, 'critical')).toBe(2)
+    expect(aheadOf(queue, 'standard')).toBe(4)
+    expect(aheadOf(queue, 'batch')).toBe(5)
+    expect(queueLength(queue)).toBe(5)
   })
 
-  it.each([
-    ['no endpoint of the version', [endpoint('a', 'x', { version: 'other' as VersionId })], 'no_endpoint'],
-    ['only unhealthy ones', [endpoint('a', 'x', { state: 'unhealthy' })], 'no_healthy_endpoint'],
-    [
-      'only draining or disabled ones',
-      [endpoint('a', 'x', { state: 'draining' }), endpoint('b', 'x', { state: 'disabled' })],
-      'no_healthy_endpoint',
-    ],
-    ['only weightless ones', [endpoint('a', 'x', { weight: 0 })], 'no_healthy_endpoint'],
-  ])('denies with %s', (_, endpoints, denied) => {
-    expect(pick(endpoints, ask, none, first)).toEqual({ denied })
+  it('displaces the newest of the lowest priority below, and nobody of the same', () => {
+    const queue = newQueue()
+    enqueue(queue, ask('s1'), 0)
+    expect(displaced(queue, 'standard')).toBeNull()
+    enqueue(queue, ask('b1', { priority: 'batch' }), 0)
+    enqueue(queue, ask('b2', { priority: 'batch' }), 0)
+    expect(displaced(queue, 'standard')).toBe('b2')
+    expect(displaced(queue, 'critical')).toBe('b2')
+    expect(leave(queue, lease('b2'))?.ask.leaseId).toBe('b2')
+    expect(leave(queue, lease('b1'))?.ask.leaseId).toBe('b1')
+    expect(displaced(queue, 'critical')).toBe('s1')
+    expect(displaced(queue, 'batch')).toBeNull()
   })
 
-  it('does not pick what was tried already', () => {
-    const endpoints = [endpoint('a', 'x'), endpoint('b', 'x')]
-    expect(pick(endpoints, { version, avoid: [id('a')] }, none, first)).toMatchObject({ endpoint: { id: 'b' } })
-    expect(pick(endpoints, { version, avoid: [id('a'), id('b')] }, none, first)).toEqual({ denied: 'no_healthy_endpoint' })
-  })
-
-  it('prefers a healthy endpoint to one not probed yet, and uses the latter when the healthy ones are full', () => {
-    const endpoints = [endpoint('new', 'x', { state: 'unknown' }), endpoint('old', 'x', { slots: 2 })]
-    const load = (counts: Record<string, number>) => (each: EndpointId) => counts[each] ?? 0
-    expect(pick(endpoints, ask, load({ old: 1 }), first)).toMatchObject({ endpoint: { id: 'old' } })
-    expect(pick(endpoints, ask, load({ old: 2 }), first)).toMatchObject({ endpoint: { id: 'new' } })
-  })
-
-  it('breaks ties by chance', () => {
-    const endpoints = ['a', 'b', 'c'].map((name) => endpoint(name, 'x'))
-    const random = seededRandom(11)
-    const picked = new Set(
-      Array.from({ length: 60 }, () => {
-        const one = pick(endpoints, ask, none, random)
-        return 'endpoint' in one ? one.endpoint.id : null
-      }),
-    )
-    expect(picked.size).toBe(3)
+  it('waits no longer than the priority may, nor than the request has', () => {
+    const queue = newQueue()
+    expect(enqueue(queue, ask('a'), 500).untilMs).toBe(500 + limits.queueMsMax.standard)
+    expect(enqueue(queue, ask('b', { priority: 'batch' }), 500).untilMs).toBe(500 + limits.queueMsMax.batch)
+    expect(enqueue(queue, ask('c', { deadlineMs: 6_000 }), 500).untilMs).toBe(6_000 - limits.leaseGraceMs)
   })
 })
 
-describe('tally', () => {
-  it('counts per endpoint and outcome, and starts anew when taken', () => {
-    const tally: Tally = new Map()
-    count(tally, id('a'), 'good')
-    count(tally, id('a'), 'good')
-    count(tally, id('b'), 'hard_failure')
-    expect(takeTally(tally)).toEqual({
-      a: { good: 2, soft_failure: 0, hard_failure: 0, cancelled: 0 },
-      b: { good: 0, soft_failure: 0, hard_failure: 1, cancelled: 0 },
-    })
-    expect(takeTally(tally)).toEqual({})
+describe('pick', () => {
+  const first = () => 0
+  const rule: Rule = { strategy: 'least-latency', affinity: null, panic: false }
+  const turns = () => ({ smooth: newSmooth(), prefixes: newPrefixIndex() })
+  const candidate = (name: string, so: Partial<Candidate> = {}): Candidate => {
+    const slots = so.slots ?? 4
+    return {
+      id: id(name),
+      slots,
+      weight: 1,
+      inFlight: 0,
+      cap: slots,
+      rate: slots,
+      prefillMs: 0,
+      onTrial: false,
+      unproven: false,
+      out: false,
+      ...so,
+    }
+  }
+  const picked = (candidates: readonly Candidate[], so: Partial<Rule> = {}, random: Random = first) =>
+    pick(candidates, { ...rule, ...so }, turns(), random)?.id ?? null
+
+  it.each([
+    ['the shorter prefill, where the difference is more than noise', { prefillMs: 100, inFlight: 3 }, { prefillMs: 120 }, 'a'],
+    ['the less loaded of two whose times are equal within noise', { prefillMs: 100, inFlight: 3 }, { prefillMs: 105 }, 'b'],
+    ['the faster of two equally loaded', { rate: 2 }, { rate: 8 }, 'b'],
+    ['the slower one when the faster has that much more to do', { rate: 2 }, { rate: 8, inFlight: 4, slots: 8, cap: 8 }, 'a'],
+  ] satisfies [string, Partial<Candidate>, Partial<Candidate>, string][])('least-latency takes %s', (_, a, b, expected) => {
+    const among = [candidate('a', a), candidate('b', b)]
+    expect(picked(among)).toBe(expected)
+    expect(picked(among.toReversed())).toBe(expected)
+  })
+
+  it('least-connections takes the fewest requests per slot and weight, whatever their speed', () => {
+    const strategy = 'least-connections' as const
+    expect(picked([candidate('a', { slots: 4, rate: 100 }), candidate('b', { slots: 8, rate: 1 })], { strategy })).toBe('b')
+    expect(picked([candidate('a', { slots: 8, weight: 0.25 }), candidate('b', { slots: 4 })], { strategy })).toBe('b')
+  })
+
+  it('weighted-round-robin gives turns by measured rate', () => {
+    const among = [candidate('a', { rate: 3 }), candidate('b', { rate: 1 })]
+    const memory = turns()
+    const order = Array.from({ length: 8 }, () => pick(among, { ...rule, strategy: 'weighted-round-robin' }, memory, first)?.id)
+    expect(order.filter((each) => each === 'a')).toHaveLength(6)
+    expect(order.slice(0, 4).filter((each) => each === 'b')).toHaveLength(1)
+  })
+
+  it('never takes a full one, and nobody when all are full', () => {
+    expect(picked([candidate('a', { slots: 1, inFlight: 1 }), candidate('b', { inFlight: 3 })])).toBe('b')
+    expect(picked([candidate('a', { inFlight: 4 }), candidate('b', { inFlight: 4 })])).toBeNull()
+    expect(picked([candidate('a', { cap: 1, inFlight: 1 })])).toBeNull()
+  })
+
+  it('takes the unproven only when the proven are full, and gives one on trial his one request first', () => {
+    expect(picked([candidate('new', { unproven: true }), candidate('old', { inFlight: 3 })])).toBe('old')
+    expect(picked([candidate('new', { unproven: true }), candidate('old', { inFlight: 4 })])).toBe('new')
+    expect(picked([candidate('back', { onTrial: true, cap: 1, rate: 0.1 }), candidate('old')])).toBe('back')
+    expect(picked([candidate('back', { onTrial: true, cap: 1, inFlight: 1 }), candidate('old')])).toBe('old')
+  })
+
+  it('takes those that are out only in a panic, and then only for what the others have no room for', () => {
+    const among = (inFlight: number) => [candidate('dead', { out: true, cap: 0 }), candidate('well', { inFlight })]
+    expect(picked(among(0), { panic: true })).toBe('well')
+    expect(picked(among(4))).toBeNull()
+    expect(picked(among(4), { panic: true })).toBe('dead')
+  })
+
+  it('breaks ties by chance', () => {
+    const among = ['a', 'b', 'c'].map((name) => candidate(name))
+    const random = seededRandom(11)
+    expect(new Set(Array.from({ length: 60 }, () => picked(among, {}, random))).size).toBe(3)
+  })
+
+  it('keeps a session where it was while there is room within the bound, and says when it leaves', () => {
+    const affinity = { kind: 'session' as const, key: 'alice', blocks: [] }
+    const among = ['a', 'b', 'c'].map((name) => candidate(name))
+    const home = picked(among, { affinity })
+    expect(picked(among, { affinity })).toBe(home)
+    const crowded = among.map((each) => (each.id === home ? { ...each, inFlight: 3 } : each))
+    expect(pick(crowded, { ...rule, affinity }, turns(), first)).toMatchObject({ affinity: 'session' })
+    expect(picked(crowded, { affinity })).not.toBe(home)
+    const slow = among.map((each) => ({ ...each, inFlight: 1, prefillMs: each.id === home ? 400 : 0 }))
+    expect(picked(slow, { affinity })).not.toBe(home)
+  })
+})
+
+describe('spill', () => {
+  const other = (cell: string, so: Partial<CellLoad> = {}, extraMs = 0, sentSince = 0) => ({
+    load: { cell: cell as CellId, slots: 8, free: 4, waitMs: 0, blindWaitMs: 0, ttftMs: null, ...so },
+    extraMs,
+    sentSince,
+  })
+
+  it.each([
+    ['nobody else is there', [], null],
+    ['the other is not sooner by the margin', [other('x', {}, 81)], null],
+    ['the other is sooner', [other('x', {}, 79)], 'x'],
+    ['the other waits as well', [other('x', { waitMs: 90 })], null],
+    ['the other has no free place', [other('x', { free: 0 })], null],
+    ['the free places were taken by those sent since', [other('x', { free: 3 }, 0, 3)], null],
+  ] as const)('with 100 ms to wait here: %s', (_, others, expected) => {
+    expect(spillTo(100, others, 20, () => 0)).toBe(expected)
+  })
+
+  it('draws by free places times gain, and never the best alone', () => {
+    const random = seededRandom(5)
+    const others = [other('near', { free: 1 }, 0), other('far', { free: 6 }, 60)]
+    const drawn = Array.from({ length: 4_000 }, () => spillTo(100, others, 20, random))
+    // 1 x 80 against 6 x 20.
+    expect(drawn.filter((cell) => cell === 'far').length / 4_000).toBeCloseTo(0.6, 1)
+  })
+})
+
+describe('panic', () => {
+  const endpoints = ['a', 'b', 'c', 'd'].map((name) => endpoint(name, 'x'))
+  const of = { version, cell: cellIdOf(model, 'x' as RegionName) }
+  const snapshot = snapshotOf([...endpoints, endpoint('far', 'y', { state: 'unhealthy' }), endpoint('off', 'y', { state: 'disabled' })])
+
+  it('counts what is out over all cells of the version, this one by what is known here', () => {
+    expect(capacityOf(snapshot, of, (each) => each === 'a')).toEqual({ total: 20, out: 8 })
+    expect(isPanic({ total: 20, out: 10 })).toBe(false)
+    expect(isPanic({ total: 20, out: 11 })).toBe(true)
+  })
+
+  it('stops taking out at half, but keeps what serves nothing out while anybody else serves', () => {
+    expect(mayTakeOut({ total: 20, out: 4 }, 4, false)).toBe(true)
+    expect(mayTakeOut({ total: 20, out: 8 }, 4, false)).toBe(false)
+    expect(mayTakeOut({ total: 20, out: 8 }, 4, true)).toBe(true)
+    expect(mayTakeOut({ total: 20, out: 16 }, 4, true)).toBe(false)
   })
 })

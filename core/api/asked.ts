@@ -1,0 +1,64 @@
+// What the routes have in common: who writes and why, the row that a path names, whether it is the one that is meant, and the answer.
+
+import type { Context } from 'hono'
+import { err, ok, type Result } from '../../shared/result.ts'
+import type { AdminRefusal } from '../../shared/refusal.ts'
+import { limits } from '../../shared/limits.ts'
+import { within } from '../../shared/time.ts'
+import type { Kind, Row, Stamp, Status } from '../facts.ts'
+import type { AdminPorts } from '../ports.ts'
+import { etagOf } from './if-match.ts'
+import { actorOf, reasonOf } from './operator.ts'
+import { problem } from './problem.ts'
+import type { Resource } from './resources.ts'
+
+export type AdminEnv = { Variables: { requestId: string } }
+export type Asked = Context<AdminEnv>
+export type Answer = Result<Response, AdminRefusal>
+
+/** Refusal: invalid_header. */
+export function stampOf(c: Asked, ports: AdminPorts): Result<Stamp, AdminRefusal> {
+  const actor = actorOf(c.req.header('isochrone-actor'))
+  if (!actor.ok) return actor
+  const reason = reasonOf(c.req.header('isochrone-reason'))
+  if (!reason.ok) return reason
+  return ok({ atMs: ports.clock.nowMs(), actor: actor.value, requestId: c.get('requestId'), reason: reason.value })
+}
+
+/** The row that the path names. Refusal: not_found. */
+export async function find<K extends Kind>(c: Asked, resource: Resource<K>, ports: AdminPorts): Promise<Result<Row<K>, AdminRefusal>> {
+  const key = resource.params.map((name) => c.req.param(name) ?? '')
+  const row = await ports.rows.get(resource.kind, key)
+  return row ? ok(row) : err({ reason: 'not_found', what: resource.kind, id: key.join('/') })
+}
+
+/** What the control loop has in memory; null when it does not answer in time. */
+export async function statusOf(ports: AdminPorts): Promise<Status | null> {
+  const asked = ports.controller.status().catch((cause: unknown) => {
+    ports.log({ message: 'status: the control loop failed to answer', error: String(cause) })
+    return null
+  })
+  return within(asked, limits.statusWaitMsMax, null, ports.timer)
+}
+
+/** The control loop publishes a write at once, not at its next turn. Should the call be lost, that turn finds it. */
+export function hearOfIt(c: Asked, ports: AdminPorts): void {
+  c.executionCtx.waitUntil(ports.controller.nudge().catch(() => undefined))
+}
+
+/** A row, with the ETag of what is stored: in a dry run that is the row as it was. */
+export const shown = (row: object, generation: number): Response => Response.json(row, { headers: { etag: etagOf(generation) } })
+
+export const wrongMethod = (c: Asked, allowed: string): AdminRefusal => ({
+  reason: 'wrong_method',
+  method: c.req.method,
+  path: c.req.path,
+  allowed,
+})
+
+export const refuse = (c: Asked, refusal: AdminRefusal): Response => problem(refusal, c.get('requestId'))
+
+export async function answer(c: Asked, answered: Promise<Answer>): Promise<Response> {
+  const result = await answered
+  return result.ok ? result.value : refuse(c, result.error)
+}

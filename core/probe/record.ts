@@ -1,0 +1,79 @@
+// What is known of one endpoint by probing, and how one more result changes it. Pure: a record is replaced, never changed.
+
+import { limits } from '../../shared/limits.ts'
+import type { ProbeKind, ProbeResult } from '../../shared/wire/probe.ts'
+import type { CatalogueEndpoint, KeptLiveness, Probe, ProbeRecord } from '../facts.ts'
+import { probesOf } from './due.ts'
+import { observe, unprobed } from './liveness.ts'
+
+/** The record of an endpoint that was not probed by this life of core; what was stored of its liveness counts while it is about the same url. */
+export function newRecord(endpoint: CatalogueEndpoint, keptLiveness: KeptLiveness): ProbeRecord {
+  const { id, url, kind } = endpoint
+  const kept = keptLiveness[id]
+  const isKept = kept?.url === url && probesOf(endpoint).includes('liveness')
+  return {
+    url,
+    kind,
+    liveness: isKept ? { ...unprobed, state: kept.state } : unprobed,
+    last: {},
+    nextAtMs: {},
+    open: {},
+    engine: null,
+    service: null,
+    generationBad: 0,
+    generationGoodAtMs: null,
+  }
+}
+
+/** The record without an order that came to nothing: the same kind of probe is due again since then. */
+export function withoutOrder(record: ProbeRecord, kind: ProbeKind): ProbeRecord {
+  const { [kind]: dropped, ...open } = record.open
+  return dropped ? { ...record, open, nextAtMs: { ...record.nextAtMs, [kind]: dropped.atMs } } : record
+}
+
+/** An open order whose ledger has answered all the while and brought no result within its time: as bad as a bad result. */
+export function withSilence(record: ProbeRecord, kind: ProbeKind, nowMs: number): ProbeRecord {
+  const waitedMs = nowMs - (record.open[kind]?.atMs ?? nowMs)
+  const silence = { atMs: nowMs, ok: false, detail: 'no result from the ledger', ms: waitedMs, warming: false }
+  return withProbe(record, kind, silence)
+}
+
+/**
+ * The record after a result. One that answers no open order changes nothing: it was folded before, or is of a server that is no more.
+ * The time of the result is the ledger's; it counts as core's where it lies between order and now.
+ */
+export function withResult(record: ProbeRecord, result: ProbeResult, nowMs: number): ProbeRecord {
+  const { kind } = result
+  const open = record.open[kind]
+  if (open?.order.id !== result.id) return record
+  if (result.notDone === true) return withoutOrder(record, kind)
+  const atMs = Math.min(nowMs, Math.max(open.atMs, result.atMs + result.tookMs))
+  const probe: Probe = {
+    atMs,
+    ok: result.ok,
+    detail: result.detail.slice(0, limits.probeDetailCharsMax),
+    ms: result.tookMs,
+    warming: result.warming ?? false,
+  }
+  return {
+    ...withProbe(record, kind, probe),
+    ...(result.engine ? { engine: { atMs, record: result.engine } } : {}),
+    ...(result.service ? { service: { atMs, status: result.service } } : {}),
+  }
+}
+
+function withProbe(record: ProbeRecord, kind: ProbeKind, probe: Probe): ProbeRecord {
+  const { [kind]: _answered, ...open } = record.open
+  const next = { ...record, open, last: { ...record.last, [kind]: probe } }
+  switch (kind) {
+    case 'liveness':
+      return { ...next, liveness: observe(record.liveness, probe.ok) }
+    case 'generation':
+      return probe.ok
+        ? { ...next, generationBad: 0, generationGoodAtMs: probe.atMs }
+        : { ...next, generationBad: record.generationBad + 1 }
+    case 'metrics':
+    case 'status':
+      return next
+  }
+}

@@ -1,0 +1,59 @@
+// How full the cell is, in the numbers that isolates and other cells decide by. Pure.
+
+import { blindWaitMs } from '../../shared/erlang.ts'
+import type { CellId } from '../../shared/ids.ts'
+import type { CellLoad } from '../../shared/wire/loads.ts'
+import type { Candidate } from './pick.ts'
+
+/** Requests in flight and waiting, averaged over about this long: what is offered to the cell, without the noise of the moment. */
+const settleMs = 2_000
+
+export type Offered = { level: number; atMs: number; readonly newest: { count: number } }
+
+export const newOffered = (nowMs: number): Offered => ({ level: 0, atMs: nowMs, newest: { count: 0 } })
+
+/** Folds the time since the last call, during which `newest.count` held, into the mean; then `count` holds. A clock that stands still or steps back folds nothing. */
+export function note(offered: Offered, count: number, nowMs: number): void {
+  const passedMs = Math.max(0, nowMs - offered.atMs)
+  offered.level += (offered.newest.count - offered.level) * (1 - Math.exp(-passedMs / settleMs))
+  offered.atMs = Math.max(offered.atMs, nowMs)
+  offered.newest.count = count
+}
+
+export type CellView = {
+  readonly cell: CellId
+  readonly candidates: readonly Candidate[]
+  readonly queued: number
+  readonly offered: Offered
+  /** Mean service time in milliseconds of the whole cell. */
+  readonly serviceMs: number
+  readonly ttftMs: number | null
+}
+
+/** Requests per millisecond that those which may be used get through when full. */
+export const departuresPerMs = (candidates: readonly Candidate[]): number =>
+  candidates.reduce((sum, each) => (each.out || each.slots === 0 ? sum : sum + (each.rate / 1_000) * (each.cap / each.slots)), 0)
+
+/** Wait until a place is free for somebody with `ahead` before him, when all are taken: one departure for each, and one for himself. */
+export function predictedWaitMs(candidates: readonly Candidate[], ahead: number): number {
+  const perMs = departuresPerMs(candidates)
+  return perMs > 0 ? (ahead + 1) / perMs : Number.POSITIVE_INFINITY
+}
+
+export function cellLoadOf({ cell, candidates, queued, offered, serviceMs, ttftMs }: CellView): CellLoad {
+  const used = candidates.filter((each) => !each.out)
+  const slots = used.reduce((sum, each) => sum + each.cap, 0)
+  const room = used.reduce((sum, each) => sum + Math.max(0, each.cap - each.inFlight), 0)
+  const rates = used.reduce((sum, each) => sum + each.rate, 0)
+  const waitMs = room > queued ? 0 : predictedWaitMs(used, queued)
+  // The smoothed level forgets a burst that has just come; the present one knows nothing of the noise. The fuller of the two is the safer.
+  const load = Math.max(offered.level, offered.newest.count)
+  const blind = blindWaitMs(
+    used.map((each) => ({ slots: each.cap, serviceMs, share: rates > 0 ? each.rate / rates : 0 })),
+    load,
+  )
+  return { cell, slots, free: room - queued, waitMs: finite(waitMs), blindWaitMs: finite(blind), ttftMs }
+}
+
+/** JSON has no infinity; an hour is as good. */
+const finite = (ms: number): number => (Number.isFinite(ms) ? ms : 3_600_000)

@@ -1,0 +1,112 @@
+// The endpoints of the cell as the ledger knows them: what core published, and what their own requests have shown. Pure.
+
+import type { EndpointId } from '../../shared/ids.ts'
+import { servedAs } from '../../shared/operations.ts'
+import type { Ask, EndpointLoad } from '../../shared/wire/ledger.ts'
+import type { Endpoint, Snapshot } from '../../shared/wire/snapshot.ts'
+import { capOf, isOut, newBreaker, reasonOf, stateOf, type Breaker } from './breaker.ts'
+import { inFlight, type Leases } from './leases.ts'
+import type { Candidate } from './pick.ts'
+import { lastGoodAtMs, newSpeed, prefillMs, serviceMs, ttftMs, type Speed } from './speed.ts'
+
+export type Member = { endpoint: Endpoint; readonly breaker: Breaker; readonly speed: Speed }
+export type Members = Map<EndpointId, Member>
+
+/** Taken until something was measured: a plausible generation, so that waits are neither nothing nor for ever. */
+const serviceMsUnmeasured = 1_000
+
+/** Takes over a snapshot's endpoints of the cell. What was learnt of one stays with its address: behind another stands another server. */
+export function renew(members: Members, endpoints: readonly Endpoint[]): void {
+  const present = new Set(endpoints.map(({ id }) => id))
+  for (const id of members.keys()) if (!present.has(id)) members.delete(id)
+  for (const endpoint of endpoints) {
+    const known = members.get(endpoint.id)
+    if (known?.endpoint.url === endpoint.url) known.endpoint = endpoint
+    else members.set(endpoint.id, { endpoint, breaker: newBreaker(), speed: newSpeed() })
+  }
+}
+
+/** What a request needs of an endpoint. */
+export type Need = Pick<Ask, 'version' | 'operation'>
+
+export const canServe = ({ endpoint }: Member, { version, operation }: Need): boolean =>
+  endpoint.version === version && (operation === undefined || servedAs(endpoint.operations, operation) !== null)
+
+/** Endpoints that an operator or their own state withholds are none of the ledger's choices, not even in a panic. */
+export function isWithheld({ endpoint }: Member): boolean {
+  if (endpoint.weight <= 0 || endpoint.state === 'draining' || endpoint.state === 'disabled') return true
+  return endpoint.health === 'warming' || endpoint.health === 'sleeping' || endpoint.health === 'gone'
+}
+
+/**
+ * Whether it is out. Core's word holds until requests show otherwise: with core gone, an endpoint that came back through its trial must
+ * not stay out because of an old page.
+ */
+export function isOutNow(member: Member, snapshot: Snapshot, nowMs: number): boolean {
+  const { endpoint, breaker, speed } = member
+  if (isOut(breaker, nowMs)) return true
+  if (endpoint.state !== 'unhealthy' || endpoint.health === 'probing' || stateOf(breaker, nowMs) !== 'closed') return false
+  return (lastGoodAtMs(speed) ?? 0) <= snapshot.publishedAtMs
+}
+
+const isOnTrial = ({ endpoint, breaker }: Member, nowMs: number): boolean => {
+  const state = stateOf(breaker, nowMs)
+  return state === 'half_open' || (endpoint.health === 'probing' && state === 'closed')
+}
+
+/** How many requests it may have in flight now; one while it is on trial. */
+export const capNow = (member: Member, nowMs: number): number =>
+  isOnTrial(member, nowMs) ? 1 : capOf(member.breaker, member.endpoint.slots, nowMs)
+
+/** Mean service time of those measured, in milliseconds; a plausible one when none is. */
+export function meanServiceMs(members: readonly Member[]): number {
+  const known = members.map(({ speed }) => serviceMs(speed)).filter((ms) => ms !== null)
+  return known.length > 0 ? known.reduce((sum, ms) => sum + ms, 0) / known.length : serviceMsUnmeasured
+}
+
+/** The share of its weight that a degraded endpoint keeps: its requests may be slow, its places are still worth something. */
+const degradedShare = 0.5
+
+export const weightOf = ({ endpoint }: Member): number => endpoint.weight * (endpoint.health === 'degraded' ? degradedShare : 1)
+
+export type View = {
+  readonly snapshot: Snapshot
+  readonly leases: Leases
+  /** Prompt tokens that an endpoint would have to work through; null: not known. */
+  readonly promptTokensOf: (endpoint: EndpointId) => number | null
+}
+
+/** The candidates as they are now, those out included. An unmeasured one is given the best time of the others, so that it gets measured. */
+export function candidatesOf(members: readonly Member[], view: View, nowMs: number): readonly Candidate[] {
+  const prefills = members.map(({ endpoint, speed }) => prefillMs(speed, view.promptTokensOf(endpoint.id)))
+  const known = prefills.filter((ms) => ms !== null)
+  const bestMs = known.length > 0 ? Math.min(...known) : 0
+  const meanMs = meanServiceMs(members)
+  return members.map((member, index) => {
+    const { endpoint, speed } = member
+    const weight = weightOf(member)
+    return {
+      id: endpoint.id,
+      slots: endpoint.slots,
+      weight,
+      inFlight: inFlight(view.leases, endpoint.id),
+      cap: capNow(member, nowMs),
+      rate: (endpoint.slots * weight * 1_000) / (serviceMs(speed) ?? meanMs),
+      prefillMs: prefills[index] ?? bestMs,
+      onTrial: isOnTrial(member, nowMs),
+      unproven: endpoint.state === 'unknown' && lastGoodAtMs(speed) === null,
+      out: isOutNow(member, view.snapshot, nowMs),
+    }
+  })
+}
+
+/** What core is told of an endpoint. */
+export const loadOf = (member: Member, leases: Leases, nowMs: number): EndpointLoad => ({
+  inFlight: inFlight(leases, member.endpoint.id),
+  cap: capNow(member, nowMs),
+  breaker: stateOf(member.breaker, nowMs),
+  serviceMs: serviceMs(member.speed),
+  ttftMs: ttftMs(member.speed),
+  lastGoodAtMs: lastGoodAtMs(member.speed),
+  reason: reasonOf(member.breaker),
+})

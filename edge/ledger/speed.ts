@@ -1,0 +1,111 @@
+// How fast an endpoint is, from its own completions. A failure counts as a slow answer however quickly it came, for else an endpoint
+// that fails at once would look like the fastest; but it says nothing about first tokens. Numbers from outside are checked here.
+
+import { limits } from '../../shared/limits.ts'
+import type { Settled } from '../../shared/wire/ledger.ts'
+
+/** Mean of the first samples, then exponentially smoothed. */
+type Mean = { samples: number; value: number }
+
+/** First tokens against prompt tokens: both means, and how they vary together. */
+type Slope = { samples: number; tokens: number; ttftMs: number; variance: number; covariance: number }
+
+export type Speed = { readonly service: Mean; readonly ttft: Mean; readonly prefill: Slope; lastGoodAtMs: number | null }
+
+export const newSpeed = (): Speed => ({
+  service: { samples: 0, value: 0 },
+  ttft: { samples: 0, value: 0 },
+  prefill: { samples: 0, tokens: 0, ttftMs: 0, variance: 0, covariance: 0 },
+  lastGoodAtMs: null,
+})
+
+export type Completion = Pick<Settled, 'outcome' | 'ttfbMs' | 'tookMs' | 'retryAfterMs' | 'promptTokens'>
+
+/** Takes a completion in. A cancelled one was cut at a moment that the client chose, so it teaches nothing. */
+export function learn(speed: Speed, settled: Completion, nowMs: number): void {
+  if (settled.outcome === 'cancelled') return
+  if (settled.outcome === 'good') learnGood(speed, settled, nowMs)
+  else include(speed.service, recordedMs(settled))
+}
+
+function learnGood(speed: Speed, { ttfbMs, tookMs, promptTokens }: Completion, nowMs: number): void {
+  speed.lastGoodAtMs = nowMs
+  if (isTime(tookMs)) include(speed.service, tookMs)
+  if (!isTime(ttfbMs)) return
+  include(speed.ttft, ttfbMs)
+  if (isCount(promptTokens)) includeSlope(speed.prefill, promptTokens, ttfbMs)
+}
+
+/** What a failure is recorded as: its own time or the one the engine asks for, within bounds. */
+function recordedMs({ tookMs, retryAfterMs }: Completion): number {
+  const ownMs = Math.max(isTime(tookMs) ? tookMs : 0, isTime(retryAfterMs) ? retryAfterMs : 0)
+  return Math.min(limits.failureRecordedMsMax, Math.max(limits.failureRecordedMs, ownMs))
+}
+
+/** Mean service time in milliseconds; null while nothing was seen. */
+export const serviceMs = ({ service }: Speed): number | null => (service.samples > 0 ? service.value : null)
+
+/** Mean time to the first token in milliseconds, over good answers; null while none was seen. */
+export const ttftMs = ({ ttft }: Speed): number | null => (ttft.samples > 0 ? ttft.value : null)
+
+export const lastGoodAtMs = (speed: Speed): number | null => speed.lastGoodAtMs
+
+/**
+ * Expected time to the first token of a prompt with so many tokens that are not cached; null tokens: not known, so that of the mean prompt.
+ * Least squares over the smoothed samples, with the slope held between "prompts make no difference" and "nothing but the prompt does":
+ * dividing each time by its own prompt instead would let short prompts, which pay the fixed part too, speak for the long ones.
+ */
+export function prefillMs(speed: Speed, promptTokens: number | null): number | null {
+  const { prefill } = speed
+  if (!isCount(promptTokens) || prefill.samples === 0) return ttftMs(speed)
+  return prefill.ttftMs + msPerToken(prefill) * (promptTokens - prefill.tokens)
+}
+
+function msPerToken({ tokens, ttftMs, variance, covariance }: Slope): number {
+  if (variance <= 0) return 0
+  return Math.min(Math.max(0, covariance / variance), ttftMs / tokens)
+}
+
+/** A plain average while that gives a sample more weight than smoothing would, so that it settles quickly. */
+const weightOf = (samples: number): number => Math.max(limits.speedSmoothing, 1 / samples)
+
+function include(mean: Mean, value: number): void {
+  mean.samples++
+  mean.value += weightOf(mean.samples) * (value - mean.value)
+}
+
+/** Weighted covariance, updated in place (the incremental form of Welford's, with exponential weights). */
+function includeSlope(slope: Slope, tokens: number, ttftMs: number): void {
+  slope.samples++
+  const weight = weightOf(slope.samples)
+  const moreTokens = tokens - slope.tokens
+  const moreMs = ttftMs - slope.ttftMs
+  slope.tokens += weight * moreTokens
+  slope.ttftMs += weight * moreMs
+  slope.variance = (1 - weight) * (slope.variance + weight * moreTokens * moreTokens)
+  slope.covariance = (1 - weight) * (slope.covariance + weight * moreTokens * moreMs)
+}
+
+const isTime = (ms: number | null | undefined): ms is number => typeof ms === 'number' && ms >= 0 && ms <= limits.deadlineMsMax
+
+/** A token is at least a byte of the body. */
+const isCount = (tokens: number | null | undefined): tokens is number =>
+  typeof tokens === 'number' && tokens >= 0 && tokens <= limits.bodyBytesMax
+
+/** The last times of a class of requests; the oldest is overwritten. */
+export type ClassTimes = { readonly timesMs: number[]; oldest: number }
+
+export const newClassTimes = (): ClassTimes => ({ timesMs: [], oldest: 0 })
+
+export function learnClass(times: ClassTimes, tookMs: number): void {
+  if (!isTime(tookMs)) return
+  times.timesMs[times.oldest] = tookMs
+  times.oldest = (times.oldest + 1) % limits.hedgeSamplesMax
+}
+
+/** The 95th percentile in milliseconds (nearest rank); null while too few were seen. */
+export function p95Ms({ timesMs }: ClassTimes): number | null {
+  if (timesMs.length < limits.hedgeSamplesMin) return null
+  const sorted = timesMs.toSorted((a, b) => a - b)
+  return sorted[Math.ceil(limits.hedgeQuantile * sorted.length) - 1] ?? null
+}
