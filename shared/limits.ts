@@ -215,6 +215,8 @@ export const limits = {
   /** Engine metrics: interval, and the time for a page. */
   metricsEveryMs: 2_000,
   metricsTimeoutMs: 2_000,
+  /** Times and rates on it are of the last 15 to 30 s: in two seconds hardly anything has ended. */
+  metricsWindowMs: 15_000,
   /** A page of metrics larger than this is not one. */
   metricsBytesMax: 2 * 1024 * 1024,
   /** Nor is one with more samples: vLLM with eight ranks has about 6,000, and a page of the size above no more than these at 100 bytes each. */

@@ -69,9 +69,7 @@ function withProbe(record: ProbeRecord, kind: ProbeKind, probe: Probe): ProbeRec
     case 'liveness':
       return { ...next, liveness: observe(record.liveness, probe.ok) }
     case 'generation':
-      return probe.ok
-        ? { ...next, generationBad: 0, generationGoodAtMs: probe.atMs }
-        : { ...next, generationBad: record.generationBad + 1 }
+      return probe.ok ? { ...next, generationBad: 0, generationGoodAtMs: probe.atMs } : { ...next, generationBad: record.generationBad + 1 }
     case 'metrics':
     case 'status':
       return next

@@ -26,13 +26,11 @@ import type {
   SnapshotAnswer,
   WaitAnswer,
 } from '../../shared/wire/ledger.ts'
-import { close, confirm, unconfirmed } from './blocks.ts'
 import {
   ask,
   awaitGrant,
-  endpointLoads,
+  exchange as fold,
   keep,
-  loadNow,
   newBook,
   queuedUntilMs,
   report,
@@ -45,7 +43,6 @@ import {
 } from './book.ts'
 import type { LedgerPorts } from './ports.ts'
 import { Probes } from './probes.ts'
-import { queueLength } from './queue.ts'
 
 /** Leases per stored value: a value holds 2 MB. */
 const leasesPerChunk = 5_000
@@ -102,32 +99,17 @@ export abstract class LedgerObject extends DurableObject<unknown> implements Led
 
   /** Core's call, once a turn. The answer leaves only when a new snapshot is durable (output gate). */
   async exchange(exchange: Exchange): Promise<ExchangeAnswer> {
-    if (exchange.snapshot && (await this.#isGenuine(exchange.snapshot, exchange.signature ?? null))) {
-      const book = this.#bookOf(exchange.cell ?? '')
-      const before = book.snapshot?.generation ?? 0
-      take(book, exchange.snapshot)
-      if (exchange.snapshot.generation > before) await this.ctx.storage.put('snapshot', exchange.snapshot)
-    }
-    const book = exchange.cell === null ? this.#book : this.#bookOf(exchange.cell)
-    const nowMs = this.#nowMs()
-    if (exchange.loads) this.#takeLoads(exchange.loads, nowMs)
-    sweep(book, nowMs, this.#ports.random)
-    if (exchange.confirmed?.life === book.life) confirm(book.blocks, exchange.confirmed.seq)
-    close(book.blocks, nowMs)
-    this.#probes.take(
-      exchange.probes ?? [],
-      [...book.members.values()].map(({ endpoint }) => endpoint),
-    )
+    const { signature = null } = exchange
+    const snapshot = exchange.snapshot && (await this.#isGenuine(exchange.snapshot, signature)) ? exchange.snapshot : null
+    const book = this.#bookOf(exchange.cell ?? '')
+    const before = book.snapshot?.generation ?? 0
+    const answer = fold(book, { ...exchange, snapshot }, this.#nowMs(), this.#ports.random)
+    if (snapshot && snapshot.generation > before) await this.ctx.storage.put('snapshot', snapshot)
+    if (exchange.loads) this.#keepLoads(exchange.loads)
+    const endpoints = [...book.members.values()].map(({ endpoint }) => endpoint)
+    const probes = this.#probes.exchange(exchange.probes ?? [], endpoints)
     this.#keepSoon()
-    return {
-      generation: book.snapshot?.generation ?? 0,
-      life: book.life,
-      endpoints: endpointLoads(book, nowMs),
-      blocks: unconfirmed(book.blocks),
-      queued: queueLength(book.queue),
-      load: exchange.cell === null ? null : loadNow(book, nowMs),
-      probes: this.#probes.results(),
-    }
+    return { ...answer, probes }
   }
 
   /** The snapshot, when it is newer than `generation`. */
@@ -158,8 +140,8 @@ export abstract class LedgerObject extends DurableObject<unknown> implements Led
     return false
   }
 
-  #takeLoads(loads: ModelLoads, nowMs: number): void {
-    takeLoads(this.#book, loads)
+  #keepLoads(loads: ModelLoads): void {
+    const nowMs = this.#nowMs()
     if (nowMs - this.#loadsKeptAtMs < loadsKeptEveryMs) return
     this.#loadsKeptAtMs = nowMs
     void this.ctx.storage.put('loads', loads, { allowUnconfirmed: true })

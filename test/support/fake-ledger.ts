@@ -1,10 +1,8 @@
 // A ledger for tests in Node, where the object itself cannot run: the real book behind the same calls, without storage.
 // test/contract/edge/ledger.contract.ts holds both to the same behaviour.
 
-import { close, confirm, unconfirmed } from '../../edge/ledger/blocks.ts'
-import { ask, awaitGrant, endpointLoads, loadNow, newBook, report, sweep, take, takeLoads, type Book } from '../../edge/ledger/book.ts'
+import { ask, awaitGrant, exchange as fold, newBook, report, sweep, take, takeLoads, type Book } from '../../edge/ledger/book.ts'
 import { leaseCount } from '../../edge/ledger/leases.ts'
-import { queueLength } from '../../edge/ledger/queue.ts'
 import { seededRandom } from '../../shared/random.ts'
 import type { CellId } from '../../shared/ids.ts'
 import type { Snapshot } from '../../shared/wire/snapshot.ts'
@@ -66,20 +64,9 @@ export function fakeLedger(nowMs: () => number = () => Date.now()): FakeLedger {
         newest = snapshot
         for (const book of books.values()) take(book, snapshot)
       }
-      const book = bookOf((exchange.cell ?? '') as CellId)
+      const answer = fold(bookOf((exchange.cell ?? '') as CellId), exchange, nowMs(), random)
       if (exchange.loads) for (const each of books.values()) takeLoads(each, exchange.loads)
-      sweep(book, nowMs(), random, true)
-      if (exchange.confirmed?.life === book.life) confirm(book.blocks, exchange.confirmed.seq)
-      close(book.blocks, nowMs())
-      return Promise.resolve({
-        generation: book.snapshot?.generation ?? 0,
-        life: book.life,
-        endpoints: endpointLoads(book, nowMs()),
-        blocks: unconfirmed(book.blocks),
-        queued: queueLength(book.queue),
-        load: exchange.cell === null ? null : loadNow(book, nowMs()),
-        probes: [],
-      })
+      return Promise.resolve({ ...answer, probes: [] })
     },
     snapshotSince: (generation) => {
       const known = newest?.generation ?? 0

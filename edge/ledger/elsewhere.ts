@@ -1,0 +1,68 @@
+// The other cells that could serve a request, as far as their last numbers go. Without core nobody is sent anywhere on the word of an old page.
+
+import { limits } from '../../shared/limits.ts'
+import type { CellId, OriginName } from '../../shared/ids.ts'
+import { servedAs } from '../../shared/operations.ts'
+import type { Random } from '../../shared/random.ts'
+import { freshLoads, type ModelLoads } from '../../shared/wire/loads.ts'
+import type { Ask } from '../../shared/wire/ledger.ts'
+import { mayServe, sharesOf, type Snapshot } from '../../shared/wire/snapshot.ts'
+import { spillTo, type Elsewhere } from './spill.ts'
+import type { Book } from './state.ts'
+
+type Moment = { readonly snapshot: Snapshot; readonly nowMs: number; readonly random: Random }
+
+/** The cell to which a request that would wait here so long is sent on; null: it stays. */
+export function elsewhere(book: Book, asked: Ask, waitMs: number, { snapshot, nowMs, random }: Moment): CellId | null {
+  const marginMs = asked.affinity ? limits.affinityMarginMs : limits.spillMarginMs
+  const cell = spillTo(waitMs, elsewhereFor(book, asked, snapshot, nowMs), marginMs, random)
+  return cell && sentTo(book, cell)
+}
+
+/** A session leaves a cell that has room only for one that is sooner by far, measured times to the first token counted. `ownMs`: here. */
+export function stickyElsewhere(book: Book, asked: Ask, ownMs: number, { snapshot, nowMs, random }: Moment): CellId | null {
+  const others = elsewhereFor(book, asked, snapshot, nowMs)
+    .filter(({ load }) => load.ttftMs !== null)
+    .map((other) => ({ ...other, extraMs: other.extraMs + (other.load.ttftMs ?? 0) }))
+  const cell = spillTo(ownMs, others, limits.affinityMarginMs, random)
+  return cell && sentTo(book, cell)
+}
+
+/** Cells that could serve it, by numbers that are fresh. */
+function elsewhereFor(book: Book, asked: Ask, snapshot: Snapshot, nowMs: number): readonly Elsewhere[] {
+  const loads = freshLoads(book.loads, nowMs, limits.loadsFreshMs)
+  if (!loads || asked.spilledFrom || asked.origin === undefined) return []
+  const trips = roundTripsOf(loads, snapshot, asked.origin)
+  const own = trips.get(book.cell) ?? 0
+  const able = ableCells(snapshot, asked)
+  return loads.cells
+    .filter((load) => load.cell !== book.cell && able.has(load.cell))
+    .flatMap((load) => {
+      const roundTripMs = trips.get(load.cell)
+      return roundTripMs === undefined ? [] : [{ load, extraMs: roundTripMs - own, sentSince: book.sentOn.get(load.cell) ?? 0 }]
+    })
+}
+
+function roundTripsOf(loads: ModelLoads, snapshot: Snapshot, origin: OriginName): ReadonlyMap<CellId, number> {
+  const shares = loads.rows[origin] ?? sharesOf(snapshot, loads.model, origin)
+  return new Map(shares.map((share) => [share.cell, share.roundTripMs]))
+}
+
+/** Cells with an endpoint that may serve it, inside the jurisdiction that the request must not leave. */
+function ableCells(snapshot: Snapshot, { version, operation, residency, avoid }: Ask): ReadonlySet<CellId> {
+  const abroad = new Set(residency ? snapshot.regions.filter((region) => region.jurisdiction !== residency).map(({ name }) => name) : [])
+  const able = snapshot.endpoints.filter(
+    (endpoint) =>
+      endpoint.version === version &&
+      mayServe(endpoint) &&
+      !abroad.has(endpoint.region) &&
+      !avoid.includes(endpoint.id) &&
+      (operation === undefined || servedAs(endpoint.operations, operation) !== null),
+  )
+  return new Set(able.map(({ cell }) => cell))
+}
+
+function sentTo(book: Book, cell: CellId): CellId {
+  book.sentOn.set(cell, (book.sentOn.get(cell) ?? 0) + 1)
+  return cell
+}

@@ -1,0 +1,109 @@
+// The place a request gets at this moment: an endpoint with room, by strategy and affinity, and leases ahead for the next ones. Pure but
+// for the state it is given.
+
+import { limits } from '../../shared/limits.ts'
+import type { Random } from '../../shared/random.ts'
+import type { EndpointId, LeaseId } from '../../shared/ids.ts'
+import type { Ask, AskAnswer, Credit, Denial, Granted, News } from '../../shared/wire/ledger.ts'
+import type { Snapshot } from '../../shared/wire/snapshot.ts'
+import { countArrival } from './blocks.ts'
+import { count as countAttempt, mayHedge, mayRetry } from './budget.ts'
+import { stickyElsewhere } from './elsewhere.ts'
+import { grant, leaseCount } from './leases.ts'
+import { candidatesOf, canServe, isWithheld, type Member } from './members.ts'
+import { considered, pick, type Candidate, type Picked, type Rule } from './pick.ts'
+import { matchedBlocks, remember } from './prefix-index.ts'
+import { queueLength } from './queue.ts'
+import { p95Ms } from './speed.ts'
+import { classOf, inPanic, modelOf, useOf, type Book } from './state.ts'
+
+/** What is answered, apart from the news that every answer brings. */
+export type Decision = Partial<Omit<AskAnswer, keyof News>>
+
+/** What a decision rests on beside the state. */
+export type Moment = { readonly snapshot: Snapshot; readonly nowMs: number; readonly random: Random }
+
+/** Counts the attempt; second attempts only within the budget. */
+export function spend(book: Book, asked: Ask, members: readonly Member[], nowMs: number): Denial | null {
+  const purpose = asked.purpose ?? 'first'
+  if (purpose === 'retry' && !mayRetry(book.budget, nowMs)) return 'retry_budget'
+  if (purpose === 'hedge' && !mayHedge(book.budget, nowMs, useOf(book, members))) return 'hedge_budget'
+  countAttempt(book.budget, purpose, nowMs)
+  if (purpose === 'first' && !asked.spilledFrom && asked.origin !== undefined) countArrival(book.blocks, asked.origin, 1)
+  return null
+}
+
+/** What there is for a request at this moment: a decision, or else the candidates it would have to wait for. */
+export type Place = { readonly candidates: readonly Candidate[]; readonly decision: Decision | null; readonly rule: Rule }
+
+export function placeFor(book: Book, asked: Ask, members: readonly Member[], moment: Moment): Place {
+  const { snapshot, nowMs, random } = moment
+  const model = modelOf(book)
+  const affinity = asked.affinity ?? null
+  const choices = members.filter((member) => !isWithheld(member))
+  const candidates = candidatesOf(choices, { snapshot, leases: book.leases, promptTokensOf: tokensOf(book, asked) }, nowMs)
+  const panic = candidates.some((each) => each.out) && inPanic(book, snapshot, asked.version, nowMs)
+  const rule: Rule = { strategy: model?.strategy ?? 'least-latency', affinity, panic }
+  const open = candidates.filter(({ id }) => !asked.avoid.includes(id))
+  const usable = open.filter((each) => !each.out || panic)
+  if (usable.length === 0) {
+    const seen = asked.explain ? { considered: considered(candidates, null, asked.avoid) } : {}
+    return { candidates: usable, rule, decision: { denied: 'no_healthy_endpoint', ...seen } }
+  }
+  if (leaseCount(book.leases) >= limits.leasesMax) return { candidates: usable, rule, decision: { denied: 'no_room' } }
+  const picked = pick(open, rule, book.turns, random)
+  const explained = asked.explain ? { considered: considered(candidates, picked?.id ?? null, asked.avoid) } : {}
+  if (!picked) return { candidates: usable, rule, decision: null }
+  const elsewhere = affinity && stickyElsewhere(book, asked, open.find(({ id }) => id === picked.id)?.prefillMs ?? 0, moment)
+  if (elsewhere) return { candidates: usable, rule, decision: { spill: { cell: elsewhere }, ...explained } }
+  const lease = give(book, asked, picked, nowMs)
+  const credits = aheadFor(book, asked, rule, moment)
+  return { candidates: usable, rule, decision: { lease, ...(credits.length > 0 ? { credits } : {}), ...explained } }
+}
+
+/** Tokens of the prompt that an endpoint has not seen, by its blocks; null where the blocks tell nothing. */
+const tokensOf = (book: Book, asked: Ask) => (endpoint: EndpointId) => {
+  const blocks = asked.affinity?.blocks ?? []
+  return blocks.length === 0 ? null : (blocks.length - matchedBlocks(book.turns.prefixes, endpoint, blocks)) * limits.prefixBlockTokens
+}
+
+function give(book: Book, asked: Ask, picked: Picked, nowMs: number): Granted {
+  const { version, operation = null } = asked
+  grant(book.leases, asked.leaseId, { endpoint: picked.id, deadlineMs: asked.deadlineMs, version, operation, kind: 'granted' })
+  if (asked.affinity && asked.affinity.blocks.length > 0) remember(book.turns.prefixes, picked.id, asked.affinity.blocks)
+  const hedgeAfterMs = asked.purpose === 'hedge' ? null : hedgeAfter(book, asked, nowMs)
+  return { endpoint: picked.id, affinity: picked.affinity, hedgeAfterMs }
+}
+
+/** When a second copy would be worth it: after the 95th percentile of its class, where the model allows it and calls are short. */
+function hedgeAfter(book: Book, asked: Ask, nowMs: number): number | null {
+  if (!modelOf(book)?.hedging) return null
+  const times = book.classes.get(classOf(asked.version, asked.operation ?? null))
+  const ms = times ? p95Ms(times) : null
+  const members = [...book.members.values()]
+  if (ms === null || ms > limits.hedgeTookMsMax || !mayHedge(book.budget, nowMs, useOf(book, members))) return null
+  return ms
+}
+
+/** Leases ahead, out of what is free and nobody waits for. */
+function aheadFor(book: Book, asked: Ask, rule: Rule, { snapshot, nowMs, random }: Moment): readonly Credit[] {
+  const wanted = Math.min(asked.credits ?? 0, limits.creditsMax)
+  if (wanted <= 0 || asked.affinity || queueLength(book.queue) > 0) return []
+  const members = [...book.members.values()].filter((member) => canServe(member, asked) && !isWithheld(member))
+  const view = { snapshot, leases: book.leases, promptTokensOf: () => null }
+  const credits: Credit[] = []
+  for (let number = 0; number < wanted; number++) {
+    // Those on trial take one request at a time, and a credit may never become one.
+    const candidates = candidatesOf(members, view, nowMs).filter((each) => !each.onTrial && !each.out)
+    const free = candidates.reduce((sum, each) => sum + Math.max(0, each.cap - each.inFlight), 0)
+    if (free * limits.creditFreeShare < number + 1) return credits
+    const picked = pick(candidates, { ...rule, affinity: null, panic: false }, book.turns, random)
+    if (!picked) return credits
+    const leaseId = `${asked.leaseId}+${number}` as LeaseId
+    const expiresAtMs = nowMs + limits.creditMs
+    const { version, operation = null } = asked
+    grant(book.leases, leaseId, { endpoint: picked.id, deadlineMs: expiresAtMs, version, operation, kind: 'credit' })
+    credits.push({ leaseId, endpoint: picked.id, expiresAtMs })
+  }
+  return credits
+}

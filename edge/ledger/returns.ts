@@ -1,0 +1,95 @@
+// What comes back to the ledger: charges of requests that did not ask, leases with what became of them, and what isolates have counted.
+
+import { limits } from '../../shared/limits.ts'
+import type { Random } from '../../shared/random.ts'
+import type { LeaseId, OriginName } from '../../shared/ids.ts'
+import type { Charge, Report, Settled } from '../../shared/wire/ledger.ts'
+import { countArrival, countOutcome, countRoundTrip, countWay } from './blocks.ts'
+import { isOut, observe } from './breaker.ts'
+import { count as countAttempt } from './budget.ts'
+import { findLease, grant, leaseCount, settle as takeBack, type Lease } from './leases.ts'
+import type { Member } from './members.ts'
+import { capacityOf, mayTakeOut } from './panic.ts'
+import { remember } from './prefix-index.ts'
+import { leave } from './queue.ts'
+import { lastGoodAtMs, learn, learnClass, newClassTimes } from './speed.ts'
+import { classOf, outHere, type Book } from './state.ts'
+import { pump } from './waiting.ts'
+
+/** Ids remembered as settled: several times what one report carries. */
+const settledLatelyMax = 8_192
+/** Classes of requests whose times are kept: a cell serves few versions, each with few operations. */
+const classesMax = 64
+
+/** Takes in what an isolate has to tell. */
+export function fold(book: Book, told: Report, nowMs: number, random: Random): void {
+  // Charges first: a short request's charge and its end may come in one report.
+  for (const charge of told.charges.slice(0, limits.settledMax)) chargeOne(book, charge, nowMs)
+  for (const settled of told.settled.slice(0, limits.settledMax)) settleOne(book, settled, nowMs, random)
+  for (const [origin, count] of Object.entries(told.arrivals ?? {})) countArrival(book.blocks, origin as OriginName, count)
+  for (const { origin, ms } of told.roundTrips ?? []) countRoundTrip(book.blocks, origin, ms)
+  for (const [way, count] of Object.entries(told.ways ?? {})) countWay(book.blocks, way, count)
+  if (told.settled.length > 0) pump(book, nowMs, random)
+}
+
+/** A request that is on its way already. One told again, or ended already, takes no second place. */
+function chargeOne(book: Book, charge: Charge, nowMs: number): void {
+  const { leaseId, endpoint, deadlineMs, version, operation = null } = charge
+  if (book.settledLately.has(leaseId) || deadlineMs <= nowMs || !book.members.has(endpoint)) return
+  const held = findLease(book.leases, leaseId)
+  if (held && held.kind !== 'credit') return
+  if (!held && leaseCount(book.leases) >= limits.leasesMax) return
+  grant(book.leases, leaseId, { endpoint, deadlineMs, version, operation, kind: 'charged' })
+  if (charge.why !== 'again') countAttempt(book.budget, 'first', nowMs)
+  if (charge.affinity && charge.affinity.blocks.length > 0) remember(book.turns.prefixes, endpoint, charge.affinity.blocks)
+}
+
+function settleOne(book: Book, settled: Settled, nowMs: number, random: Random): void {
+  const { leaseId, outcome } = settled
+  if (book.settledLately.has(leaseId)) return
+  if (leave(book.queue, leaseId)) {
+    book.waiters.delete(leaseId)
+    return
+  }
+  book.decided.delete(leaseId)
+  const lease = takeBack(book.leases, leaseId)
+  const endpoint = lease?.endpoint ?? settled.endpoint
+  const member = endpoint && book.members.get(endpoint)
+  // A credit that nobody used says nothing of its endpoint.
+  if (!member || (lease?.kind === 'credit' && outcome === 'cancelled')) return
+  rememberSettled(book, leaseId)
+  countOutcome(book.blocks, member.endpoint.id, settled)
+  learn(member.speed, settled, nowMs)
+  if (outcome === 'good' && settled.tookMs !== undefined && lease) learnTime(book, lease, settled.tookMs)
+  const retryAfterMs = settled.retryAfterMs ?? null
+  observe(member.breaker, outcome, { nowMs, random, mayOpen: mayOpen(book, member, nowMs), retryAfterMs })
+}
+
+function rememberSettled(book: Book, leaseId: LeaseId): void {
+  book.settledLately.set(leaseId, true)
+  if (book.settledLately.size <= settledLatelyMax) return
+  const oldest = book.settledLately.keys().next().value
+  if (oldest !== undefined) book.settledLately.delete(oldest)
+}
+
+function learnTime(book: Book, { version, operation }: Lease, tookMs: number): void {
+  const name = classOf(version, operation)
+  const times = book.classes.get(name) ?? newClassTimes()
+  if (!book.classes.has(name) && book.classes.size >= classesMax) return
+  book.classes.set(name, times)
+  learnClass(times, tookMs)
+}
+
+/** Whether the ceiling lets this endpoint's breaker open. */
+function mayOpen(book: Book, member: Member, nowMs: number): boolean {
+  const { snapshot } = book
+  if (!snapshot) return false
+  const { endpoint, breaker, speed } = member
+  if (isOut(breaker, nowMs)) return true
+  const of = { version: endpoint.version, cell: book.cell }
+  const isOutHere = outHere(book, snapshot, nowMs)
+  const capacity = capacityOf(snapshot, of, (id) => id !== endpoint.id && isOutHere(id))
+  const windowMs = limits.breakerBuckets * limits.breakerBucketMs
+  const lastGood = lastGoodAtMs(speed)
+  return mayTakeOut(capacity, endpoint.slots, lastGood === null || nowMs - lastGood > windowMs)
+}

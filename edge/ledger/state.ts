@@ -1,0 +1,147 @@
+// The ledger's state: everything a cell's ledger knows, as plain data, and what can be read off it. It never waits and never calls.
+
+import type { CellId, EndpointId, LeaseId, VersionId } from '../../shared/ids.ts'
+import type { Operation } from '../../shared/operations.ts'
+import type { CellLoad, ModelLoads } from '../../shared/wire/loads.ts'
+import type { News, WaitAnswer } from '../../shared/wire/ledger.ts'
+import type { Model, Snapshot } from '../../shared/wire/snapshot.ts'
+import { newBlocks, type Blocks } from './blocks.ts'
+import { newBudget, type Budget } from './budget.ts'
+import { cellLoadOf, newOffered, note, type Offered } from './cell-load.ts'
+import { inFlight, leaseCount, noLeases, type Leases } from './leases.ts'
+import { candidatesOf, isOutNow, isWithheld, meanServiceMs, renew, type Member, type Members } from './members.ts'
+import { capacityOf, isPanic } from './panic.ts'
+import type { Turns } from './pick.ts'
+import { newPrefixIndex } from './prefix-index.ts'
+import { newQueue, queueLength, type Queue } from './queue.ts'
+import { newSmooth } from './smooth.ts'
+import { ttftMs, type ClassTimes } from './speed.ts'
+
+export type Book = {
+  readonly cell: CellId
+  /** Names this life of the object; another after each restart. */
+  readonly life: string
+  snapshot: Snapshot | null
+  loads: ModelLoads | null
+  readonly members: Members
+  readonly leases: Leases
+  readonly queue: Queue
+  /** Whoever waits for a queued request's end. */
+  readonly waiters: Map<LeaseId, (answer: WaitAnswer) => void>
+  /** Queued requests decided before anybody came to wait for them. */
+  readonly decided: Map<LeaseId, { readonly answer: WaitAnswer; readonly atMs: number }>
+  readonly budget: Budget
+  readonly blocks: Blocks
+  /** Times of each class of requests, for hedging; a class is a version and an operation. */
+  readonly classes: Map<string, ClassTimes>
+  readonly turns: Turns
+  /** Settled of late, so that a report told twice counts once. */
+  readonly settledLately: Map<LeaseId, true>
+  /** Requests sent on to other cells since their numbers were last heard. */
+  readonly sentOn: Map<CellId, number>
+  readonly offered: Offered
+  sweptAtMs: number
+}
+
+export const newBook = (cell: CellId, life: string, nowMs: number): Book => ({
+  cell,
+  life,
+  snapshot: null,
+  loads: null,
+  members: new Map(),
+  leases: noLeases(),
+  queue: newQueue(),
+  waiters: new Map(),
+  decided: new Map(),
+  budget: newBudget(),
+  blocks: newBlocks(nowMs),
+  classes: new Map(),
+  turns: { smooth: newSmooth(), prefixes: newPrefixIndex() },
+  settledLately: new Map(),
+  sentOn: new Map(),
+  offered: newOffered(nowMs),
+  sweptAtMs: nowMs,
+})
+
+// ---- News from core ----
+
+/** Takes over a snapshot, unless it is older than the one at hand. */
+export function take(book: Book, snapshot: Snapshot): void {
+  if (snapshot.generation <= (book.snapshot?.generation ?? 0)) return
+  book.snapshot = snapshot
+  renew(
+    book.members,
+    snapshot.endpoints.filter(({ cell }) => cell === book.cell),
+  )
+}
+
+export function takeLoads(book: Book, loads: ModelLoads): void {
+  if (book.loads && (loads.seq < book.loads.seq || loads.atMs < book.loads.atMs)) return
+  book.loads = loads
+  book.sentOn.clear()
+}
+
+// ---- What can be read off ----
+
+export const inPanic = (book: Book, snapshot: Snapshot, version: VersionId, nowMs: number): boolean =>
+  isPanic(capacityOf(snapshot, { version, cell: book.cell }, outHere(book, snapshot, nowMs)))
+
+export const modelOf = (book: Book): Model | null => {
+  const name = book.members.values().next().value?.endpoint.model
+  return book.snapshot?.models.find((model) => model.name === name) ?? null
+}
+
+export const outHere = (book: Book, snapshot: Snapshot, nowMs: number) => (id: EndpointId) => {
+  const member = book.members.get(id)
+  return member === undefined || isOutNow(member, snapshot, nowMs)
+}
+
+/** Part of the members' slots in use. */
+export function useOf(book: Book, members: readonly Member[]): number {
+  const slots = members.reduce((sum, { endpoint }) => sum + endpoint.slots, 0)
+  const taken = members.reduce((sum, { endpoint }) => sum + inFlight(book.leases, endpoint.id), 0)
+  return slots > 0 ? taken / slots : 1
+}
+
+/** Requests whose times are alike: of one version and operation. */
+export const classOf = (version: VersionId, operation: Operation | null): string => `${version} ${operation ?? ''}`
+
+export function newsFor(book: Book, known: { readonly generation: number; readonly loadsSeq?: number }, nowMs: number): News {
+  const { snapshot, loads, life } = book
+  const generation = snapshot?.generation ?? 0
+  return {
+    generation,
+    snapshot: known.generation < generation ? snapshot : null,
+    life,
+    loads: loads && loads.seq > (known.loadsSeq ?? Number.POSITIVE_INFINITY) ? loads : null,
+    ...presentLoad(book, nowMs),
+  }
+}
+
+export function presentLoad(book: Book, nowMs: number): { readonly load: CellLoad | null; readonly tight: boolean } {
+  const load = loadNow(book, nowMs)
+  return { load, tight: load !== null && load.free < tightShare * load.slots }
+}
+
+/** With less than this part of the places free, each one that comes back a quarter of a second late is missed. */
+const tightShare = 0.15
+
+/** The cell as it is now; null before there is a snapshot. */
+export function loadNow(book: Book, nowMs: number): CellLoad | null {
+  const { snapshot, leases } = book
+  if (!snapshot) return null
+  const members = [...book.members.values()].filter((member) => !isWithheld(member))
+  const candidates = candidatesOf(members, { snapshot, leases, promptTokensOf: () => null }, nowMs)
+  const times = members.map(({ speed }) => ttftMs(speed)).filter((ms) => ms !== null)
+  return cellLoadOf({
+    cell: book.cell,
+    candidates,
+    queued: queueLength(book.queue),
+    offered: book.offered,
+    serviceMs: meanServiceMs(members),
+    ttftMs: times.length > 0 ? times.reduce((sum, ms) => sum + ms, 0) / times.length : null,
+  })
+}
+
+/** Takes note of how much is in flight and waiting; after each change. */
+export const noteOffered = (book: Book, nowMs: number): void => note(book.offered, leaseCount(book.leases) + queueLength(book.queue), nowMs)

@@ -1,0 +1,113 @@
+// Requests that find no place: elsewhere, or into the queue, or no. And how those in the queue get theirs.
+
+import { limits } from '../../shared/limits.ts'
+import type { Random } from '../../shared/random.ts'
+import type { LeaseId } from '../../shared/ids.ts'
+import type { Ask, Denial, Granted, WaitAnswer } from '../../shared/wire/ledger.ts'
+import { predictedWaitMs } from './cell-load.ts'
+import { elsewhere } from './elsewhere.ts'
+import { canServe } from './members.ts'
+import { considered } from './pick.ts'
+import { placeFor, type Decision, type Moment, type Place } from './place.ts'
+import { aheadOf, displaced, enqueue, inOrder, leave, priorityOf, queueLength } from './queue.ts'
+import { classOf, presentLoad, type Book } from './state.ts'
+
+/** What becomes of a request that has to wait for one of the place's candidates. */
+export function withoutRoom(book: Book, asked: Ask, { candidates }: Place, moment: Moment): Decision {
+  const { nowMs } = moment
+  const priority = priorityOf(asked)
+  const waitMs = predictedWaitMs(candidates, aheadOf(book.queue, priority))
+  const seen = asked.explain ? { considered: considered(candidates, null, asked.avoid) } : {}
+  // A second copy is no reason to make others wait.
+  if (asked.purpose === 'hedge') return { denied: 'no_room', ...seen }
+  const cell = elsewhere(book, asked, waitMs, moment)
+  if (cell) return { spill: { cell }, ...seen }
+  const retryAfterMs = Math.max(limits.retryAfterMsDefault, Math.min(limits.retryAfterMsMax, Math.ceil(waitMs)))
+  const untilMs = Math.min(asked.deadlineMs - limits.leaseGraceMs, nowMs + limits.queueMsMax[priority])
+  if (nowMs + waitMs > untilMs) return { denied: 'no_room', retryAfterMs, ...seen }
+  if (queueLength(book.queue) >= limits.queueMax) {
+    const displacedId = displaced(book.queue, priority)
+    if (displacedId === null) return { denied: 'no_room', retryAfterMs, ...seen }
+    deny(book, displacedId, nowMs)
+  }
+  enqueue(book.queue, asked, nowMs)
+  return { queued: { predictedMs: waitMs }, ...seen }
+}
+
+/** Calls `resolve` with the end of a queued request's wait: at once when it is decided already, or was never queued. */
+export function awaitGrant(book: Book, leaseId: LeaseId, resolve: (answer: WaitAnswer) => void, nowMs: number): void {
+  const decided = book.decided.get(leaseId)
+  if (decided) {
+    book.decided.delete(leaseId)
+    resolve(decided.answer)
+  } else if (isQueued(book, leaseId)) {
+    book.waiters.set(leaseId, resolve)
+  } else {
+    resolve(waited(book, null, 'no_room', 0, nowMs))
+  }
+}
+
+const isQueued = (book: Book, leaseId: LeaseId): boolean => queuedUntilMs(book, leaseId) !== null
+
+function waited(book: Book, lease: Granted | null, denied: Denial | null, waitedMs: number, nowMs: number): WaitAnswer {
+  return {
+    lease,
+    denied,
+    waitedMs,
+    generation: book.snapshot?.generation ?? 0,
+    snapshot: null,
+    life: book.life,
+    ...presentLoad(book, nowMs),
+  }
+}
+
+/** Ends a queued request's wait without a lease. */
+export function deny(book: Book, leaseId: LeaseId, nowMs: number): void {
+  const waiting = leave(book.queue, leaseId)
+  if (waiting) tellWaiter(book, leaseId, waited(book, null, 'no_room', nowMs - waiting.sinceMs, nowMs), nowMs)
+}
+
+function tellWaiter(book: Book, leaseId: LeaseId, answer: WaitAnswer, atMs: number): void {
+  const resolve = book.waiters.get(leaseId)
+  if (resolve) {
+    book.waiters.delete(leaseId)
+    resolve(answer)
+  } else {
+    book.decided.set(leaseId, { answer, atMs })
+  }
+}
+
+/** Gives free places to those who wait, in order. Of each class that finds no place the rest is not asked again this time. */
+export function pump(book: Book, nowMs: number, random: Random): void {
+  const { snapshot } = book
+  if (queueLength(book.queue) === 0 || !snapshot) return
+  const full = new Set<string>()
+  for (const waiting of inOrder(book.queue)) {
+    const { ask: asked, sinceMs } = waiting
+    // Who must avoid an endpoint may find no place where another finds one.
+    const kind = `${classOf(asked.version, asked.operation ?? null)} ${asked.avoid.join(' ')}`
+    if (full.has(kind)) continue
+    if (!book.waiters.has(asked.leaseId) && nowMs - sinceMs > limits.queueClaimMs) {
+      leave(book.queue, asked.leaseId)
+      continue
+    }
+    const members = [...book.members.values()].filter((member) => canServe(member, asked))
+    // It has waited here; it is neither sent on nor given credits now.
+    const { decision } = placeFor(book, { ...asked, credits: 0, spilledFrom: book.cell }, members, { snapshot, nowMs, random })
+    if (!decision) {
+      full.add(kind)
+      continue
+    }
+    leave(book.queue, asked.leaseId)
+    tellWaiter(book, asked.leaseId, waited(book, decision.lease ?? null, decision.denied ?? null, nowMs - sinceMs, nowMs), nowMs)
+  }
+}
+
+/** Until when a queued request waits at most; null when it does not. */
+export function queuedUntilMs(book: Book, leaseId: LeaseId): number | null {
+  for (const each of Object.values(book.queue)) {
+    const waiting = each.get(leaseId)
+    if (waiting) return waiting.untilMs
+  }
+  return null
+}
