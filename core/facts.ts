@@ -1,11 +1,12 @@
 // What passes between core's stages: the rows of the catalogue, and the control loop's state. Types and constant lists only.
 
-import type { CellId, EndpointId, Environment, KeyId, ModelName, RegionName, TenantId, VersionId } from '../shared/ids.ts'
+import type { CellId, EndpointId, Environment, KeyId, ModelName, OriginName, RegionName, TenantId, VersionId } from '../shared/ids.ts'
 import type { LocationHint } from '../shared/geo.ts'
 import type { EndpointKind, Operation } from '../shared/operations.ts'
 import type { Scope } from '../shared/wire/credential.ts'
 import type { AffinityRule, Alias, EndpointHealth, EndpointState, Model, Region, Snapshot, Strategy } from '../shared/wire/snapshot.ts'
-import type { OutcomeKind } from '../shared/wire/ledger.ts'
+import type { EndpointLoad, OutcomeKind } from '../shared/wire/ledger.ts'
+import type { CellLoad, ModelLoads } from '../shared/wire/loads.ts'
 import type { EngineRecord, ProbeKind, ProbeOrder, ServiceStatus } from '../shared/wire/probe.ts'
 
 // ---- The catalogue's rows ----
@@ -200,8 +201,17 @@ export type Published = {
 /** Consecutive probes: a state holds until enough in a row speak against it. */
 export type Liveness = { readonly state: 'unknown' | 'healthy' | 'unhealthy'; readonly good: number; readonly bad: number }
 
-/** One probe as it ended, by core's clock. `warming`: the engine said that it is still loading its model. */
-export type Probe = { readonly atMs: number; readonly ok: boolean; readonly detail: string; readonly ms: number; readonly warming: boolean }
+/** One probe as it ended, by core's clock. */
+export type Probe = {
+  readonly atMs: number
+  readonly ok: boolean
+  readonly detail: string
+  readonly ms: number
+  /** The engine said that it is still loading its model. */
+  readonly warming: boolean
+  /** The server had not answered whole when the probe's time was over. */
+  readonly timedOut: boolean
+}
 
 /** An order that has brought no result yet. It is told to the ledger again and again, for either may have lost it. */
 export type OpenOrder = { readonly order: ProbeOrder; readonly atMs: number }
@@ -230,18 +240,56 @@ export type ProbeRecord = {
 /** Liveness as it is stored, by endpoint id; unknown ones are not in it. */
 export type KeptLiveness = Readonly<Record<string, { readonly url: string; readonly state: 'healthy' | 'unhealthy' }>>
 
-/** A ledger to be called: a cell's, or an origin's home (cell null). */
-export type Target = { readonly name: string; readonly cell: CellId | null; readonly hint: LocationHint | null }
+/** The judge's words as they are stored, by endpoint id. They are about the server: with another url it is judged anew. */
+export type KeptHealth = Readonly<Record<string, Judged & { readonly url: string }>>
+
+/** Outcomes of one block of an endpoint, cancelled ones left out: they say nothing of it. */
+type ToldOutcomes = { readonly atMs: number; readonly good: number; readonly soft: number; readonly hard: number }
+
+/** What an endpoint's own requests have shown: a window of blocks, oldest first, and what outlasts it. */
+export type Traffic = { readonly told: readonly ToldOutcomes[]; readonly lastGoodAtMs: number | null }
+
+/** A ledger to be called: a cell's, or an origin's home (cell and model null). */
+export type Target = {
+  readonly name: string
+  readonly cell: CellId | null
+  readonly model: ModelName | null
+  readonly hint: LocationHint | null
+}
 
 export type Outcomes = Readonly<Record<OutcomeKind, number>>
+
+/** An exponentially forgetting rate per second; read and written by core/flow.ts. */
+export type Rate = { readonly perS: number; readonly sinceMs: number; readonly atMs: number }
+
+/** What the blocks of one ledger tell of demand and distance. */
+export type Flow = {
+  /** Requests by origin that came to this cell first. */
+  readonly arrivals: ReadonlyMap<OriginName, Rate>
+  /** Attempts by endpoint. */
+  readonly attempts: ReadonlyMap<EndpointId, Rate>
+  readonly roundTripsMs: ReadonlyMap<OriginName, number>
+}
 
 /** What core knows of one ledger. */
 export type LedgerRecord = {
   /** The generation it last said it has; 0 until it has spoken, which makes it behind. */
   generation: number
-  inFlight: Readonly<Record<string, number>>
-  /** Outcomes per endpoint since this object woke: evidence for the judge. */
+  /** The object's life that answered last, and since when it has answered every call; null while it does not answer. */
+  life: string | null
+  aliveSinceMs: number | null
+  /** Its endpoints, its cell and its queue by its last word. */
+  endpoints: Readonly<Record<string, EndpointLoad>>
+  load: CellLoad | null
+  queued: number
+  /** The last block folded of each of its last lives, at most two: a late answer may be of the one before. */
+  folded: readonly { readonly life: string; readonly seq: number }[]
+  flow: Flow
+  /** Outcomes per endpoint, and how requests found theirs, since this loop woke: for operators. */
   outcomes: Readonly<Record<string, Outcomes>>
+  ways: Readonly<Record<string, number>>
+  /** The loads (seq) it is known to have. */
+  loadsSeq: number
   /** Calls are numbered, so that a late answer does not undo a newer one. */
   callsMade: number
   lastAnswered: number
@@ -254,17 +302,25 @@ export type LedgerRecord = {
 /** How far the slow copies of credentials are: all writes up to `seq`, and of the tenant written next the keys up to `afterKey`. */
 export type Copied = { readonly seq: number; readonly afterKey: string | null }
 
-/** Everything the loop remembers. `published`, `keptLiveness` and `copied` are stored; the rest is found again by asking. */
+/** Everything the loop remembers. `published`, `keptLiveness`, `keptHealth` and `copied` are stored; the rest is found again by asking. */
 export type LoopState = {
   published: Published | null
   keptLiveness: KeptLiveness
+  keptHealth: KeptHealth
   copied: Copied
   /** The highest generation any ledger or copy has reported: the next one is above it. */
   generationFloor: number
   /** Whether the slow copy was asked for its generation (needed only when nothing is stored). */
   floorKnown: boolean
   catalogue: Catalogue | null
-  readonly probes: Map<EndpointId, ProbeRecord>
+  /** The published snapshot's signature; null while the deployment has no secret. */
+  signed: { readonly generation: number; readonly signature: string | null } | null
+  probes: ReadonlyMap<EndpointId, ProbeRecord>
+  traffic: ReadonlyMap<EndpointId, Traffic>
+  judged: ReadonlyMap<EndpointId, Judged>
+  /** Changes of health that the database has not yet confirmed, at most limits.eventsWaitingMax; the oldest go. */
+  events: readonly EndpointEvent[]
+  loads: ReadonlyMap<ModelName, ModelLoads>
   readonly ledgers: Map<string, LedgerRecord>
   /** The generation of KV's snapshot as far as known, and when it was last written. */
   copiedGeneration: number
@@ -280,21 +336,46 @@ export type Status = {
   readonly generation: number
   readonly publishedAtMs: number | null
   readonly catalogueSeq: number | null
-  readonly endpoints: readonly {
-    readonly id: EndpointId
-    readonly cell: CellId
-    readonly state: EndpointState
-    readonly lastProbe: Probe | null
-  }[]
-  readonly ledgers: readonly {
-    readonly name: string
-    readonly generation: number
-    readonly inFlight: Readonly<Record<string, number>>
-    readonly outcomes: Readonly<Record<string, Outcomes>>
-    readonly answeredAtMs: number | null
-    readonly error: string | null
-  }[]
+  readonly endpoints: readonly EndpointStatus[]
+  readonly ledgers: readonly LedgerStatus[]
+  readonly models: readonly ModelStatus[]
   /** The slow copies in KV. */
   readonly copies: { readonly generation: number; readonly credentialsSeq: number; readonly error: string | null }
+  /** Changes of health that wait for the database. */
+  readonly eventsWaiting: number
   readonly lastTurn: { readonly atMs: number; readonly tookMs: number; readonly error: string | null } | null
+}
+
+export type EndpointStatus = Judged & {
+  readonly id: EndpointId
+  readonly cell: CellId
+  readonly state: EndpointState
+  /** Its ledger is silent: what was true last holds. */
+  readonly held: boolean
+  readonly lastProbes: ByKind<Probe>
+  /** The engine's numbers, and whether they are young enough to say anything of its load. */
+  readonly engine: { readonly ageMs: number; readonly fresh: boolean; readonly record: EngineRecord } | null
+  readonly service: ServiceStatus | null
+  /** Breaker, requests in flight, cap and measured times by its ledger's last word; null while that never spoke of it. */
+  readonly load: EndpointLoad | null
+}
+
+export type LedgerStatus = {
+  readonly name: string
+  readonly generation: number
+  readonly inFlight: Readonly<Record<string, number>>
+  readonly outcomes: Readonly<Record<string, Outcomes>>
+  readonly queued: number
+  readonly load: CellLoad | null
+  readonly ways: Readonly<Record<string, number>>
+  readonly roundTripsMs: Readonly<Record<string, number>>
+  readonly answeredAtMs: number | null
+  readonly error: string | null
+}
+
+export type ModelStatus = {
+  readonly name: ModelName
+  /** Requests per second by origin, those of all cells together. */
+  readonly demandPerS: Readonly<Record<string, number>>
+  readonly loads: ModelLoads | null
 }

@@ -3,6 +3,7 @@
 import type { Result } from '../shared/result.ts'
 import type { AdminRefusal } from '../shared/refusal.ts'
 import type { Random } from '../shared/random.ts'
+import type { Signer } from '../shared/signature.ts'
 import type { Clock, Timer } from '../shared/time.ts'
 import type { EndpointId, KeyId, TenantId, VersionId } from '../shared/ids.ts'
 import type { Credential } from '../shared/wire/credential.ts'
@@ -17,6 +18,7 @@ import type {
   Draft,
   EndpointEvent,
   EventRow,
+  KeptHealth,
   KeptLiveness,
   Kind,
   Published,
@@ -85,12 +87,6 @@ export type EventReader = {
   }): Promise<readonly EventRow[]>
 }
 
-/** Asks an endpoint whether it lives. Never rejects; `detail` says what came back, in at most 200 characters. */
-export type Prober = {
-  /** GET `address`; whatever is 2xx is life. */
-  check(address: string, signal: AbortSignal): Promise<{ readonly ok: boolean; readonly detail: string }>
-}
-
 /** The slow copies in KV. */
 export type Copies = {
   putSnapshot(snapshot: Snapshot): Promise<void>
@@ -105,12 +101,14 @@ export type Memory = {
   restore(): Promise<{
     readonly published: Published | null
     readonly keptLiveness: KeptLiveness
+    readonly keptHealth: KeptHealth
     readonly copied: Copied
     /** The stored generation even where the stored snapshot itself can no longer be read. */
     readonly generationFloor: number
   }>
   keepPublished(published: Published): Promise<void>
   keepLiveness(liveness: KeptLiveness): Promise<void>
+  keepHealth(health: KeptHealth): Promise<void>
   keepCopied(copied: Copied): Promise<void>
 }
 
@@ -120,11 +118,12 @@ export type LoopPorts = {
   readonly random: Random
   readonly catalogue: CatalogueReader
   readonly credentials: Credentials
-  readonly prober: Prober
   /** null before the edge is deployed: core then publishes to KV alone. */
   readonly ledgers: Ledgers | null
   readonly copies: Copies
   readonly events: EventStore
+  /** Signs snapshots; gives null while the deployment has no secret to sign with. */
+  readonly signer: () => Promise<Signer | null>
   readonly memory: Memory
 }
 

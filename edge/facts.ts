@@ -2,11 +2,11 @@
 
 import type { Result } from '../shared/result.ts'
 import type { InferenceRefusal } from '../shared/refusal.ts'
-import type { EndpointId, LeaseId, ModelName, OriginName, RegionName, RequestId, VersionId } from '../shared/ids.ts'
+import type { CellId, EndpointId, LeaseId, ModelName, OriginName, RegionName, RequestId, VersionId } from '../shared/ids.ts'
 import type { Operation } from '../shared/operations.ts'
 import type { Credential } from '../shared/wire/credential.ts'
 import type { Endpoint } from '../shared/wire/snapshot.ts'
-import type { OutcomeKind } from '../shared/wire/ledger.ts'
+import type { Affinity, Considered, OutcomeKind, Priority, Purpose } from '../shared/wire/ledger.ts'
 import type { Asking, Lane, Usage } from './lane/lane.ts'
 
 /** What a dialect is given of a request to read. */
@@ -84,7 +84,7 @@ export type Asked = {
   readonly contentType: string
   readonly header: (name: string) => string | null
   readonly path: ReadBody['path']
-  /** `isochrone-session`: the unit that keeps its version, and later its endpoint. */
+  /** `isochrone-session`: the unit that keeps its version and, where the model's rule says so, its endpoint. */
   readonly session: string | null
   readonly body: Body
   /** Aborts when the client goes away, as far as the runtime tells. */
@@ -98,12 +98,76 @@ export type Admitted = {
   readonly bytes: Uint8Array
   readonly version: VersionId
   readonly deadlineMs: number
+  /** Who waits first when there is no room. */
+  readonly priority: Priority
+  /** The caller wants to see what was considered, and may. */
+  readonly explain: boolean
 }
 
-/** Where an attempt goes (route). Without a ledger there is no lease to give back. */
+/**
+ * How a request found its endpoint. leased: it asked the ledger. credit: on a lease held ahead. blind: drawn by weight, because asking would
+ * not have paid. headroom, capacity: drawn because the ledger did not answer, by fresh loads or by capacity alone.
+ */
+export type RouteWay = 'leased' | 'credit' | 'blind' | 'headroom' | 'capacity'
+
+/** Where an attempt goes (route). A lease that was not granted is charged: the ledger learns of it, and it comes back like any other. */
 export type Routed = {
   readonly endpoint: Endpoint
+  readonly lease: LeaseId
+  readonly way: RouteWay
+  /** A second copy may be sent when nothing came by then; null: never. */
+  readonly hedgeAfterMs: number | null
+}
+
+/** A cell as the request's way saw it. Times in milliseconds; null is unknown. */
+export type CellExplained = {
+  readonly cell: CellId
+  readonly fraction: number
+  readonly roundTripMs: number | null
+  readonly waitMs: number | null
+  readonly blindWaitMs: number | null
+  readonly ttftMs: number | null
+  /** The way, the wait and the time to the first token together. */
+  readonly predictedMs: number | null
+  /** Why it was not the first choice; null for the one that was. */
+  readonly lost: string | null
+}
+
+/** A question to a ledger and what came of it. */
+export type AskExplained = {
+  readonly cell: CellId
+  readonly lease: LeaseId
+  readonly answer: string
+  readonly tookMs: number
+  readonly considered: readonly Considered[]
+}
+
+/** One routing of a request. */
+export type RoundExplained = {
+  readonly purpose: Purpose
+  readonly cells: readonly CellExplained[]
+  /** Why the ledger was asked; null: it would not have paid, or a credit was at hand. */
+  readonly asked: string | null
+  readonly asks: readonly AskExplained[]
+  readonly spill: { readonly from: CellId; readonly to: CellId } | null
+  readonly affinity: { readonly kind: Affinity['kind']; readonly kept: boolean; readonly why: string } | null
+  readonly way: RouteWay | null
+  readonly endpoint: EndpointId | null
   readonly lease: LeaseId | null
+}
+
+/** What was considered on a request's way. */
+export type Explanation = {
+  readonly rounds: readonly RoundExplained[]
+  readonly attempts: readonly Pick<Attempt, 'endpoint' | 'outcome' | 'tookMs' | 'detail'>[]
+}
+
+/** Collects the explanation along the way; only there when the caller asked for it. */
+export type Explainer = {
+  readonly round: (round: Pick<RoundExplained, 'purpose' | 'cells' | 'asked'>) => void
+  readonly ask: (ask: AskExplained) => void
+  readonly spill: (from: CellId, to: CellId) => void
+  readonly found: (routed: Routed, affinity: RoundExplained['affinity']) => void
 }
 
 /** An upstream that has answered with a good status (call). Nothing of its body was read; the response is not committed yet. */
@@ -158,7 +222,7 @@ export type Ended = {
 export type Attempt = {
   readonly endpoint: EndpointId
   readonly region: RegionName
-  readonly lease: LeaseId | null
+  readonly lease: LeaseId
   readonly outcome: OutcomeKind
   readonly tookMs: number
   readonly detail: string | null
@@ -189,8 +253,10 @@ export type Walked = {
   readonly answer: Result<Answer, InferenceRefusal>
   readonly trail: Trail
   readonly admitted: Admitted | null
-  /** Attempts that ended before the response was committed, already settled. */
+  /** Attempts that ended before the response was committed, already settled: those that failed, and a second copy that was too late. */
   readonly failed: readonly Attempt[]
   /** The attempt that answers, still under way. */
-  readonly serving: { readonly routed: Routed; readonly ttfbMs: number } | null
+  readonly serving: { readonly routed: Routed; readonly ttfbMs: number; readonly sentAtMs: number } | null
+  /** null unless the caller asked for it. */
+  readonly explained: Explanation | null
 }

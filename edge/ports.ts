@@ -1,13 +1,15 @@
 // What the request's way needs from outside, as types. Adapters implement them; deps.ts joins the two; tests give fakes.
 
 import type { Result } from '../shared/result.ts'
-import type { CellId, KeyId, OriginName, VersionId } from '../shared/ids.ts'
+import type { CellId, EndpointId, KeyId, LeaseId, ModelName, OriginName, VersionId } from '../shared/ids.ts'
+import type { Operation } from '../shared/operations.ts'
 import type { Clock, Timer } from '../shared/time.ts'
 import type { Random } from '../shared/random.ts'
 import type { Endpoint, Snapshot } from '../shared/wire/snapshot.ts'
-import type { Cadence } from './facts.ts'
+import type { Cadence, RouteWay } from './facts.ts'
 import type { Credential } from '../shared/wire/credential.ts'
-import type { Ask, AskAnswer, Settled } from '../shared/wire/ledger.ts'
+import type { CellLoad, ModelLoads } from '../shared/wire/loads.ts'
+import type { Ask, AskAnswer, Charge, Credit, Settled, WaitAnswer } from '../shared/wire/ledger.ts'
 
 /** The snapshot as this isolate knows it. */
 export type Snapshots = {
@@ -28,11 +30,61 @@ export type Credentials = {
   readonly find: (id: KeyId, snapshot: Snapshot) => Promise<CredentialLookup>
 }
 
+/** Requests that are alike for the ledger: what is granted ahead for one serves another. */
+export type CreditKind = {
+  readonly cell: CellId
+  readonly version: VersionId
+  readonly operation: Operation
+  readonly residency: string | null
+}
+
+export type Question = {
+  /** The adapter adds what it has to tell. */
+  readonly ask: Omit<Ask, 'report' | 'credits' | 'loadsSeq' | 'origin'>
+  readonly origin: OriginName
+  /** Bounds the wait for the answer; null when nobody knows the way. */
+  readonly roundTripMs: number | null
+  /** Leases ahead may be asked for along with it, for requests of this kind; null: not for this one. */
+  readonly creditsFor: CreditKind | null
+}
+
+/** The cells' ledgers. What is told, not asked, leaves with the next question or a moment later, and never fails. */
 export type Ledgers = {
-  /** Asks a cell's ledger for a lease; 'unreachable' when it does not answer in time (a lease granted too late is given back). */
-  readonly ask: (cell: CellId, ask: Ask) => Promise<Result<AskAnswer, 'unreachable'>>
-  /** Gives leases back with what became of them. Never fails: an unreturned lease expires at its deadline. */
-  readonly settle: (cell: CellId, settled: readonly Settled[]) => Promise<void>
+  /** 'unreachable' when there is no answer in time (a lease granted too late is given back). */
+  readonly ask: (question: Question) => Promise<Result<AskAnswer, 'unreachable'>>
+  /** Waits in the queue for at most `forMs`. When that is over, or the client has gone, the place is given up at once. */
+  readonly wait: (ask: Question['ask'], forMs: number, gone: AbortSignal) => Promise<Result<WaitAnswer, 'unreachable' | 'over' | 'gone'>>
+  /** A lease granted ahead, used up by this; null when none is held. Counts the request: how many there are decides how many credits are asked for. */
+  readonly credit: (kind: CreditKind, isUsable: (endpoint: EndpointId) => boolean) => Credit | null
+  /** A request is on its way without having asked. */
+  readonly charge: (cell: CellId, charge: Charge) => void
+  /** A lease comes back with what became of it. */
+  readonly settle: (cell: CellId, settled: Settled) => void
+  /** A lease comes back unused, or a place in the queue is given up: told at once. */
+  readonly giveBack: (cell: CellId, lease: LeaseId) => void
+  /** Counts a request where it was sent first, and how it found its endpoint. */
+  readonly count: (cell: CellId, request: { readonly way: RouteWay; readonly origin: OriginName }) => void
+  /** Leases of this isolate in the cell that are live now. */
+  readonly liveIn: (cell: CellId) => number
+}
+
+/** How full the cells are, as this isolate was last told. */
+export type Loads = {
+  /** The model's numbers; null when unknown or too old to rely on. */
+  readonly fresh: (model: ModelName) => ModelLoads | null
+  /** One cell's, from its own last answer when that is newer; null when unknown or too old. */
+  readonly cell: (model: ModelName, cell: CellId) => CellLoad | null
+}
+
+/** What this isolate does on its own account. */
+export type Reflexes = {
+  /** An endpoint has failed a request here: it is left aside for a moment. */
+  readonly failed: (endpoint: EndpointId) => void
+  readonly isAside: (endpoint: EndpointId) => boolean
+  /** Each request puts a part of a retry aside, for when no ledger can be asked. */
+  readonly depositRetry: () => void
+  /** Whether one may be made without a ledger; it is used up by this. */
+  readonly takeRetry: () => boolean
 }
 
 export type UpstreamRequest = {
@@ -95,6 +147,8 @@ export type EdgePorts = {
   readonly snapshots: Snapshots
   readonly credentials: Credentials
   readonly ledgers: Ledgers
+  readonly loads: Loads
+  readonly reflexes: Reflexes
   readonly upstream: Upstream
   readonly cadences: Cadences
   readonly log: (line: RequestLine) => void

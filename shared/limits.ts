@@ -121,6 +121,8 @@ export const limits = {
   predictedTieShare: 0.1,
   /** Weight of one more completion in an endpoint's mean times. */
   speedSmoothing: 0.05,
+  /** After so long without a completion an endpoint's times are taken to be those of its like: one bad moment must not starve it for ever. */
+  speedStaleMs: 30_000,
   /** Core fills a cell to this part of its measured capacity before it turns to the next. */
   fillTarget: 0.92,
   /** Part of a blind draw that goes by capacity alone, so that no endpoint is starved of evidence. */

@@ -12,6 +12,7 @@ export type InferenceRefusal =
   | { readonly reason: 'unknown_key' }
   | { readonly reason: 'expired_key'; readonly expiredAtMs: number }
   | { readonly reason: 'disabled_key' }
+  | { readonly reason: 'scope_missing'; readonly scope: string }
   // What the caller asks for.
   | { readonly reason: 'unknown_route'; readonly method: string; readonly path: string }
   | { readonly reason: 'wrong_method'; readonly method: string; readonly path: string; readonly allowed: string }
@@ -35,6 +36,7 @@ export type InferenceRefusal =
   | { readonly reason: 'credentials_unreachable' }
   | { readonly reason: 'no_endpoint'; readonly model: string; readonly version: string }
   | { readonly reason: 'no_healthy_endpoint'; readonly model: string; readonly version: string }
+  | { readonly reason: 'residency_unmet'; readonly model: string; readonly residency: string }
   | { readonly reason: 'no_capacity'; readonly model: string; readonly retryAfterMs: number }
   | { readonly reason: 'deadline_exceeded'; readonly afterMs: number }
   // What became of the call.

@@ -6,8 +6,8 @@ import { limits } from '../../shared/limits.ts'
 import type { BreakerState } from '../../shared/wire/ledger.ts'
 import type { ServiceStatus } from '../../shared/wire/probe.ts'
 import type { EndpointHealth, EndpointState } from '../../shared/wire/snapshot.ts'
-import type { AdminState, Judged, Liveness } from '../facts.ts'
-import { sumsOf, type Traffic } from './traffic.ts'
+import type { AdminState, Judged, Liveness, Traffic } from '../facts.ts'
+import { sumsOf } from './traffic.ts'
 
 /** What is known of one endpoint. Times are epoch milliseconds. */
 export type Evidence = {

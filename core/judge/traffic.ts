@@ -2,12 +2,7 @@
 
 import { limits } from '../../shared/limits.ts'
 import type { EndpointBlock } from '../../shared/wire/ledger.ts'
-
-/** Outcomes of one block of an endpoint, cancelled ones left out: they say nothing of it. */
-type Told = { readonly atMs: number; readonly good: number; readonly soft: number; readonly hard: number }
-
-/** The window, oldest first, and what outlasts it. */
-export type Traffic = { readonly told: readonly Told[]; readonly lastGoodAtMs: number | null }
+import type { Traffic } from '../facts.ts'
 
 export const noTraffic: Traffic = { told: [], lastGoodAtMs: null }
 

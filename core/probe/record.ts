@@ -31,10 +31,10 @@ export function withoutOrder(record: ProbeRecord, kind: ProbeKind): ProbeRecord 
   return dropped ? { ...record, open, nextAtMs: { ...record.nextAtMs, [kind]: dropped.atMs } } : record
 }
 
-/** An open order whose ledger has answered all the while and brought no result within its time: as bad as a bad result. */
+/** The record after an order whose ledger has answered all the while and brought no result within its time: as after a bad one. */
 export function withSilence(record: ProbeRecord, kind: ProbeKind, nowMs: number): ProbeRecord {
   const waitedMs = nowMs - (record.open[kind]?.atMs ?? nowMs)
-  const silence = { atMs: nowMs, ok: false, detail: 'no result from the ledger', ms: waitedMs, warming: false }
+  const silence = { atMs: nowMs, ok: false, detail: 'no result from the ledger', ms: waitedMs, warming: false, timedOut: false }
   return withProbe(record, kind, silence)
 }
 
@@ -54,6 +54,7 @@ export function withResult(record: ProbeRecord, result: ProbeResult, nowMs: numb
     detail: result.detail.slice(0, limits.probeDetailCharsMax),
     ms: result.tookMs,
     warming: result.warming ?? false,
+    timedOut: result.timedOut ?? false,
   }
   return {
     ...withProbe(record, kind, probe),

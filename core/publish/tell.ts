@@ -1,29 +1,38 @@
-// One call to each of some ledgers, all at once: the snapshot goes down where it is behind, generation and numbers come up.
-// Waits no longer than it is told to; an answer that comes later is folded in when it comes.
+// One call to each of some ledgers, all at once: snapshot, loads and probes go down where they are news, the exact numbers come up.
+// Waits no longer than it is told to; an answer that comes later is folded in when it comes. Each block is folded exactly once.
 
 import { limits } from '../../shared/limits.ts'
 import { within } from '../../shared/time.ts'
-import type { ExchangeAnswer } from '../../shared/wire/ledger.ts'
-import type { Snapshot } from '../../shared/wire/snapshot.ts'
+import type { CellId } from '../../shared/ids.ts'
+import type { Block, Exchange, ExchangeAnswer } from '../../shared/wire/ledger.ts'
+import type { ProbeOrder, ProbeResult } from '../../shared/wire/probe.ts'
 import type { LedgerRecord, LoopState, Outcomes, Target } from '../facts.ts'
+import { addBlock, noFlow, withoutGone } from '../flow.ts'
 import type { Ledgers, LoopPorts } from '../ports.ts'
 
-type TellState = Pick<LoopState, 'published' | 'ledgers' | 'generationFloor'>
+type TellState = Pick<LoopState, 'published' | 'ledgers' | 'generationFloor' | 'loads' | 'signed'>
 type TellPorts = Pick<LoopPorts, 'clock' | 'timer' | 'ledgers'>
 
+/** What an answer brought for the stages before this one: blocks that were not told before, and results of probes. */
+export type Heard = { readonly blocks: readonly Block[]; readonly probes: readonly ProbeResult[] }
+
+export type Telling = {
+  readonly targets: readonly Target[]
+  readonly withinMs: number
+  readonly hurry: AbortSignal
+  /** Orders for probes by cell. */
+  readonly orders: ReadonlyMap<CellId, readonly ProbeOrder[]>
+  /** Called with each answer, also with one that comes after the telling has ended. */
+  readonly hear: (heard: Heard) => void
+}
+
 /** Resolves when all have answered, failed or timed out, when `withinMs` have passed, or when `hurry` aborts. Never rejects. */
-export async function tell(
-  targets: readonly Target[],
-  state: TellState,
-  ports: TellPorts,
-  patience: { readonly withinMs: number; readonly hurry: AbortSignal },
-): Promise<void> {
+export async function tell(telling: Telling, state: TellState, ports: TellPorts): Promise<void> {
   const { ledgers } = ports
-  if (!ledgers || targets.length === 0) return
-  const snapshot = state.published?.snapshot ?? null
-  const calls = Promise.all(targets.map((target) => call(target, snapshot, state, { ...ports, ledgers })))
+  if (!ledgers || telling.targets.length === 0) return
+  const calls = Promise.all(telling.targets.map((target) => call(target, telling, state, { ...ports, ledgers })))
   const over = new AbortController()
-  await Promise.race([calls, ports.timer.sleep(patience.withinMs, AbortSignal.any([patience.hurry, over.signal]))])
+  await Promise.race([calls, ports.timer.sleep(telling.withinMs, AbortSignal.any([telling.hurry, over.signal]))])
   over.abort()
 }
 
@@ -34,15 +43,13 @@ export function forget(targets: readonly Target[], state: TellState): void {
   for (const [name, record] of state.ledgers) {
     if (!called.has(name)) state.ledgers.delete(name)
     record.outcomes = Object.fromEntries(Object.entries(record.outcomes).filter(([endpoint]) => published.has(endpoint)))
+    record.flow = withoutGone(record.flow, published)
   }
 }
 
-async function call(
-  target: Target,
-  snapshot: Snapshot | null,
-  state: TellState,
-  ports: TellPorts & { readonly ledgers: Ledgers },
-): Promise<void> {
+type CallPorts = TellPorts & { readonly ledgers: Ledgers }
+
+async function call(target: Target, telling: Telling, state: TellState, ports: CallPorts): Promise<void> {
   const record = recordOf(target, state)
   const nowMs = ports.clock.nowMs()
   if (record.callsWaiting >= limits.exchangesWaitingMax && nowMs - record.askedAtMs < limits.homeCheckEveryMs) return
@@ -50,64 +57,130 @@ async function call(
   record.callsWaiting += 1
   record.askedAtMs = nowMs
   const number = record.callsMade
-  const behind = snapshot !== null && record.generation < snapshot.generation
+  const exchange = exchangeFor(target, record, telling, state)
+  const failed = (error: string): void => {
+    if (number <= record.lastAnswered) return
+    record.error = error
+    record.aliveSinceMs = null
+  }
   const settled = ports.ledgers
-    .exchange(target, { snapshot: behind ? snapshot : null, cell: target.cell })
+    .exchange(target, exchange)
     .then(
-      (answer) => fold(answer, number, record, state, ports.clock.nowMs()),
-      (cause: unknown) => {
-        if (number > record.lastAnswered) record.error = cause instanceof Error ? cause.message : String(cause)
+      (answer) => {
+        const atMs = ports.clock.nowMs()
+        const blocks = takeBlocks(record, answer, atMs)
+        telling.hear({ blocks, probes: answer.probes })
+        state.generationFloor = Math.max(state.generationFloor, answer.generation)
+        if (number > record.lastAnswered) note(record, answer, { number, atMs, loadsSeq: exchange.loads?.seq ?? null })
       },
+      (cause: unknown) => failed(cause instanceof Error ? cause.message : String(cause)),
     )
     .finally(() => {
       record.callsWaiting -= 1
     })
   const silent = Symbol('silent')
-  if ((await within(settled, limits.exchangeTimeoutMs, silent, ports.timer)) === silent && number > record.lastAnswered) {
-    record.error = `no answer in ${limits.exchangeTimeoutMs} ms`
+  if ((await within(settled, limits.exchangeTimeoutMs, silent, ports.timer)) === silent) {
+    failed(`no answer in ${limits.exchangeTimeoutMs} ms`)
+  }
+}
+
+function exchangeFor(target: Target, record: LedgerRecord, telling: Telling, state: TellState): Exchange {
+  const snapshot = state.published?.snapshot ?? null
+  const behind = snapshot !== null && record.generation < snapshot.generation
+  const loads = target.model === null ? null : (state.loads.get(target.model) ?? null)
+  return {
+    snapshot: behind ? snapshot : null,
+    signature: behind && state.signed?.generation === snapshot.generation ? state.signed.signature : null,
+    cell: target.cell,
+    loads: loads && loads.seq > record.loadsSeq ? loads : null,
+    probes: target.cell === null ? [] : (telling.orders.get(target.cell) ?? []),
+    confirmed: record.folded.at(-1) ?? null,
   }
 }
 
 function recordOf(target: Target, state: TellState): LedgerRecord {
   const known = state.ledgers.get(target.name)
   if (known) return known
-  const fresh: LedgerRecord = {
-    generation: 0,
-    inFlight: {},
-    outcomes: {},
-    callsMade: 0,
-    lastAnswered: 0,
-    callsWaiting: 0,
-    askedAtMs: 0,
-    answeredAtMs: null,
-    error: null,
-  }
+  const fresh = newLedgerRecord()
   state.ledgers.set(target.name, fresh)
   return fresh
 }
 
-/** Outcomes are counted once whatever the order of answers; the rest is taken from the newest call only. */
-function fold(answer: ExchangeAnswer, number: number, record: LedgerRecord, state: TellState, nowMs: number): void {
-  state.generationFloor = Math.max(state.generationFloor, answer.generation)
-  record.outcomes = addOutcomes(record.outcomes, answer.outcomes)
-  if (number < record.lastAnswered) return
+/** Of a ledger that has not been called yet. */
+export const newLedgerRecord = (): LedgerRecord => ({
+  generation: 0,
+  life: null,
+  aliveSinceMs: null,
+  endpoints: {},
+  load: null,
+  queued: 0,
+  folded: [],
+  flow: noFlow,
+  outcomes: {},
+  ways: {},
+  loadsSeq: 0,
+  callsMade: 0,
+  lastAnswered: 0,
+  callsWaiting: 0,
+  askedAtMs: 0,
+  answeredAtMs: null,
+  error: null,
+})
+
+/** Folds the blocks that are new, whatever the order of answers, and returns them. A ledger numbers its blocks within a life. */
+function takeBlocks(record: LedgerRecord, answer: ExchangeAnswer, nowMs: number): readonly Block[] {
+  const seen = record.folded.find(({ life }) => life === answer.life)?.seq ?? 0
+  const blocks = answer.blocks.filter((block) => block.seq > seen).toSorted((a, b) => a.seq - b.seq)
+  const last = blocks.at(-1)
+  for (const block of blocks) {
+    record.flow = addBlock(record.flow, block, nowMs)
+    record.outcomes = addOutcomes(record.outcomes, block)
+    record.ways = addWays(record.ways, block.ways)
+  }
+  if (last) {
+    const others = record.folded.filter(({ life }) => life !== answer.life)
+    const folded = { life: answer.life, seq: last.seq }
+    // The newest life stays last: that one is confirmed.
+    const late = record.life !== null && record.life !== answer.life && others.some(({ life }) => life === record.life)
+    record.folded = (late ? [folded, ...others] : [...others, folded]).slice(-2)
+  }
+  return blocks
+}
+
+type Call = { readonly number: number; readonly atMs: number; readonly loadsSeq: number | null }
+
+/** What only the newest call's answer may say. */
+function note(record: LedgerRecord, answer: ExchangeAnswer, { number, atMs, loadsSeq }: Call): void {
+  const isNewLife = record.life !== answer.life
   record.lastAnswered = number
   record.generation = answer.generation
-  record.inFlight = answer.inFlight
-  record.answeredAtMs = nowMs
+  record.endpoints = answer.endpoints
+  record.load = answer.load
+  record.queued = answer.queued
+  // Another life may know older loads, or none.
+  record.loadsSeq = loadsSeq ?? (isNewLife ? 0 : record.loadsSeq)
+  if (isNewLife || record.aliveSinceMs === null) record.aliveSinceMs = atMs
+  record.life = answer.life
+  record.answeredAtMs = atMs
   record.error = null
 }
 
-function addOutcomes(sum: Readonly<Record<string, Outcomes>>, more: Readonly<Record<string, Outcomes>>): Record<string, Outcomes> {
-  const total = { ...sum }
-  for (const [endpoint, outcomes] of Object.entries(more)) {
+function addOutcomes(sums: Readonly<Record<string, Outcomes>>, { endpoints }: Block): Record<string, Outcomes> {
+  const total = { ...sums }
+  for (const [endpoint, more] of Object.entries(endpoints)) {
     const before = total[endpoint]
     total[endpoint] = {
-      good: (before?.good ?? 0) + outcomes.good,
-      soft_failure: (before?.soft_failure ?? 0) + outcomes.soft_failure,
-      hard_failure: (before?.hard_failure ?? 0) + outcomes.hard_failure,
-      cancelled: (before?.cancelled ?? 0) + outcomes.cancelled,
+      good: (before?.good ?? 0) + more.good,
+      soft_failure: (before?.soft_failure ?? 0) + more.soft_failure,
+      hard_failure: (before?.hard_failure ?? 0) + more.hard_failure,
+      cancelled: (before?.cancelled ?? 0) + more.cancelled,
     }
   }
+  return total
+}
+
+function addWays(sums: Readonly<Record<string, number>>, ways: Readonly<Record<string, number>>): Record<string, number> {
+  const total = { ...sums }
+  for (const [way, count] of Object.entries(ways)) total[way] = (total[way] ?? 0) + count
   return total
 }

@@ -58,7 +58,7 @@ async function probeLiveness(target: Target): Promise<Probed> {
   const sent = await get(target, path)
   if (!sent.ok) return bad(sent.error.detail)
   const { status, body } = sent.value
-  if (status === 503) return livenessReply(status, textOf(await readBytes(body, limits.errorBodyBytesMax)) ?? '')
+  if (status === 503) return livenessReply(status, textOf(await readBytes(body, limits.generationBytesMax)) ?? '')
   leave(body)
   return livenessReply(status, '')
 }
@@ -85,7 +85,7 @@ async function probeGeneration(target: Target): Promise<Probed> {
     if (!sent.ok) return bad(sent.error.detail)
     const { status, contentType, body } = sent.value
     if (status <= 299) return generationReply(question, contentType, await readBytes(body, limits.generationBytesMax))
-    reply = refusedReply(question, status, textOf(await readBytes(body, limits.errorBodyBytesMax)) ?? '')
+    reply = refusedReply(question, status, textOf(await readBytes(body, limits.generationBytesMax)) ?? '')
     if (!isWrongQuestion(status)) return reply
   }
   return reply

@@ -58,6 +58,8 @@ export function tell(refusal: InferenceRefusal): Told {
       return unauthorized('expired_api_key', `This API key expired at ${new Date(refusal.expiredAtMs).toISOString()}. Ask for a new one.`)
     case 'disabled_key':
       return unauthorized('disabled_api_key', 'This API key, or the account it belongs to, was disabled. Ask its owner.')
+    case 'scope_missing':
+      return invalid(403, 'scope_missing', `This API key does not have the scope "${refusal.scope}". Ask its owner for one that has.`)
     case 'unknown_route':
       return invalid(404, 'unknown_route', `There is no ${refusal.method} ${refusal.path}. See the list of paths in the documentation.`)
     case 'wrong_method':
@@ -155,6 +157,13 @@ export function tell(refusal: InferenceRefusal): Told {
         'no_healthy_endpoint',
         `Every endpoint of "${refusal.model}" (version ${refusal.version}) is down at this moment. Try again in a few seconds.`,
         limits.livenessEveryMs,
+      )
+    case 'residency_unmet':
+      return invalid(
+        403,
+        'residency_unmet',
+        `No endpoint of "${refusal.model}" stands in "${refusal.residency}", which requests of this API key must not leave.`,
+        'model',
       )
     case 'no_capacity':
       return unavailable(

@@ -7,7 +7,7 @@ import type { Endpoint, Snapshot } from '../../shared/wire/snapshot.ts'
 import { capOf, isOut, newBreaker, reasonOf, stateOf, type Breaker } from './breaker.ts'
 import { inFlight, type Leases } from './leases.ts'
 import type { Candidate } from './pick.ts'
-import { lastGoodAtMs, newSpeed, prefillMs, serviceMs, ttftMs, type Speed } from './speed.ts'
+import { isStale, lastGoodAtMs, newSpeed, prefillMs, serviceMs, ttftMs, type Speed } from './speed.ts'
 
 export type Member = { endpoint: Endpoint; readonly breaker: Breaker; readonly speed: Speed }
 export type Members = Map<EndpointId, Member>
@@ -76,9 +76,12 @@ export type View = {
   readonly promptTokensOf: (endpoint: EndpointId) => number | null
 }
 
-/** The candidates as they are now, those out included. An unmeasured one is given the best time of the others, so that it gets measured. */
+/**
+ * The candidates as they are now, those out included. One not measured, or not of late, is given the mean service time and the best time
+ * to the first token of the others, so that it gets measured.
+ */
 export function candidatesOf(members: readonly Member[], view: View, nowMs: number): readonly Candidate[] {
-  const prefills = members.map(({ endpoint, speed }) => prefillMs(speed, view.promptTokensOf(endpoint.id)))
+  const prefills = members.map(({ endpoint, speed }) => (isStale(speed, nowMs) ? null : prefillMs(speed, view.promptTokensOf(endpoint.id))))
   const known = prefills.filter((ms) => ms !== null)
   const bestMs = known.length > 0 ? Math.min(...known) : 0
   const meanMs = meanServiceMs(members)
@@ -91,7 +94,7 @@ export function candidatesOf(members: readonly Member[], view: View, nowMs: numb
       weight,
       inFlight: inFlight(view.leases, endpoint.id),
       cap: capNow(member, nowMs),
-      rate: (endpoint.slots * weight * 1_000) / (serviceMs(speed) ?? meanMs),
+      rate: (endpoint.slots * weight * 1_000) / ((isStale(speed, nowMs) ? null : serviceMs(speed)) ?? meanMs),
       prefillMs: prefills[index] ?? bestMs,
       onTrial: isOnTrial(member, nowMs),
       unproven: endpoint.state === 'unknown' && lastGoodAtMs(speed) === null,

@@ -6,7 +6,7 @@ import type { Endpoint } from '../../shared/wire/snapshot.ts'
 import type { ProbeOrder, ProbeResult } from '../../shared/wire/probe.ts'
 
 /** What one probe found. `notes` is for the next probe of the same kind, such as counters to take differences of: plain data, the prober's own business. */
-export type Probed = Pick<ProbeResult, 'ok' | 'detail' | 'warming' | 'engine' | 'service'> & { readonly notes?: unknown }
+export type Probed = Pick<ProbeResult, 'ok' | 'detail' | 'timedOut' | 'warming' | 'engine' | 'service'> & { readonly notes?: unknown }
 
 /** Makes one probe. Never rejects, ends soon after the signal aborts, holds a bounded part of what comes back. */
 export type Prober = {

@@ -103,7 +103,7 @@ export class Probes {
     const subject = subjectOf(order, endpoint)
     const atMs = clock.nowMs()
     const timeoutMs = Math.min(order.timeoutMs, limits.generationTimeoutMs)
-    const silence: Probed = { ok: false, detail: `no whole answer in ${timeoutMs} ms` }
+    const silence: Probed = { ok: false, timedOut: true, detail: `no whole answer in ${timeoutMs} ms` }
     const patience = new AbortController()
     this.#underway.set(order.id, lane)
     const probing = orElse(prober.probe(order, endpoint, this.#notes.get(subject), patience.signal), failed)

@@ -10,13 +10,14 @@ type Mean = { samples: number; value: number }
 /** First tokens against prompt tokens: both means, and how they vary together. */
 type Slope = { samples: number; tokens: number; ttftMs: number; variance: number; covariance: number }
 
-export type Speed = { readonly service: Mean; readonly ttft: Mean; readonly prefill: Slope; lastGoodAtMs: number | null }
+export type Speed = { readonly service: Mean; readonly ttft: Mean; readonly prefill: Slope; lastGoodAtMs: number | null; seenAtMs: number }
 
 export const newSpeed = (): Speed => ({
   service: { samples: 0, value: 0 },
   ttft: { samples: 0, value: 0 },
   prefill: { samples: 0, tokens: 0, ttftMs: 0, variance: 0, covariance: 0 },
   lastGoodAtMs: null,
+  seenAtMs: 0,
 })
 
 export type Completion = Pick<Settled, 'outcome' | 'ttfbMs' | 'tookMs' | 'retryAfterMs' | 'promptTokens'>
@@ -24,6 +25,7 @@ export type Completion = Pick<Settled, 'outcome' | 'ttfbMs' | 'tookMs' | 'retryA
 /** Takes a completion in. A cancelled one was cut at a moment that the client chose, so it teaches nothing. */
 export function learn(speed: Speed, settled: Completion, nowMs: number): void {
   if (settled.outcome === 'cancelled') return
+  speed.seenAtMs = nowMs
   if (settled.outcome === 'good') learnGood(speed, settled, nowMs)
   else include(speed.service, recordedMs(settled))
 }
@@ -47,6 +49,9 @@ export const serviceMs = ({ service }: Speed): number | null => (service.samples
 
 /** Mean time to the first token in milliseconds, over good answers; null while none was seen. */
 export const ttftMs = ({ ttft }: Speed): number | null => (ttft.samples > 0 ? ttft.value : null)
+
+/** Whether its times are too old to tell what it would do now. */
+export const isStale = (speed: Speed, nowMs: number): boolean => nowMs - speed.seenAtMs > limits.speedStaleMs
 
 export const lastGoodAtMs = (speed: Speed): number | null => speed.lastGoodAtMs
 

@@ -2,16 +2,9 @@
 // A credit serves requests like the one it was granted with, and one of them only.
 
 import { limits } from '../../shared/limits.ts'
-import type { CellId, EndpointId, VersionId } from '../../shared/ids.ts'
-import type { Operation } from '../../shared/operations.ts'
+import type { EndpointId } from '../../shared/ids.ts'
 import type { Credit } from '../../shared/wire/ledger.ts'
-
-export type CreditKind = {
-  readonly cell: CellId
-  readonly version: VersionId
-  readonly operation: Operation
-  readonly residency: string | null
-}
+import type { CreditKind } from '../ports.ts'
 
 /** Requests of one kind: those of the second under way, those of the one before, and the credits held. */
 type Held = { secondMs: number; now: number; before: number; credits: Credit[] }

@@ -64,6 +64,8 @@ export type ProbeResult = {
   readonly detail: string
   /** The probe was not made: the ledger has no such endpoint, or no place came free in time. It says nothing of the endpoint. */
   readonly notDone?: boolean
+  /** Its time was over before the server had answered whole. */
+  readonly timedOut?: boolean
   /** The engine answered that it is still loading its model (503 of a llama.cpp server, SageMaker's Creating). */
   readonly warming?: boolean
   /** Of a metrics probe that could be read. */

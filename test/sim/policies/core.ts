@@ -2,8 +2,6 @@
 // demand is to be spread. What it says is made by the project's own functions; here it only keeps the turn.
 
 import { fillFractions } from '../../../core/publish/fractions.ts'
-import { close, confirm, unconfirmed } from '../../../edge/ledger/blocks.ts'
-import { loadNow, takeLoads } from '../../../edge/ledger/book.ts'
 import type { CellLoad, ModelLoads } from '../../../shared/wire/loads.ts'
 import type { World } from '../harness/world.ts'
 import type { Ledger } from './ledger.ts'
@@ -14,6 +12,7 @@ export class Core {
   readonly #world: World
   readonly #ledgers: readonly Ledger[]
   readonly #perS = new Map<string, number>()
+  readonly #confirmed: { life: string; seq: number }[] = []
   #seq = 0
 
   constructor(world: World, ledgers: readonly Ledger[]) {
@@ -25,14 +24,13 @@ export class Core {
     const nowMs = this.#world.nowMs
     const arrived = new Map<string, number>()
     const cells: CellLoad[] = []
-    for (const { book } of this.#ledgers) {
-      close(book.blocks, nowMs)
-      for (const block of unconfirmed(book.blocks)) {
+    for (const [index, ledger] of this.#ledgers.entries()) {
+      const answer = ledger.exchange({ loads: this.loads, confirmed: this.#confirmed[index] ?? null })
+      for (const block of answer.blocks) {
         for (const [origin, count] of Object.entries(block.arrivals)) arrived.set(origin, (arrived.get(origin) ?? 0) + count)
-        confirm(book.blocks, block.seq)
+        this.#confirmed[index] = { life: answer.life, seq: block.seq }
       }
-      const load = loadNow(book, nowMs)
-      if (load) cells.push(load)
+      if (answer.load) cells.push(answer.load)
     }
     const origins = this.#world.layout.roundTripMs.map((_, origin) => originName(origin))
     for (const origin of origins) {
@@ -58,7 +56,7 @@ export class Core {
       ),
       weights: Object.fromEntries(this.#world.stations.map((station, index) => [endpointName(index), station.slots])),
     }
-    for (const { book } of this.#ledgers) takeLoads(book, this.loads)
+    if (process.env['SAME']) for (const ledger of this.#ledgers) ledger.exchange({ loads: this.loads })
   }
 }
 

@@ -1,8 +1,8 @@
 // One cell's real ledger (edge/ledger/book.ts) inside the simulated world: what the Durable Object is to it on the platform.
 
-import { ask, awaitGrant, newBook, report, sweep, take, type Book } from '../../../edge/ledger/book.ts'
+import { ask, awaitGrant, exchange, newBook, report, sweep, take, type Book } from '../../../edge/ledger/book.ts'
 import type { EndpointId, LeaseId } from '../../../shared/ids.ts'
-import type { Ask, AskAnswer, Charge, News, OutcomeKind, Report, Settled, WaitAnswer } from '../../../shared/wire/ledger.ts'
+import type { Ask, AskAnswer, Charge, Exchange, ExchangeAnswer, News, OutcomeKind, Report, Settled, WaitAnswer } from '../../../shared/wire/ledger.ts'
 import type { Snapshot } from '../../../shared/wire/snapshot.ts'
 import type { Visit, World } from '../harness/world.ts'
 import { cellName, endpointName, version } from './names.ts'
@@ -37,6 +37,10 @@ export class Ledger {
     const generation = this.book.snapshot?.generation ?? 0
     const flush = { cell: this.book.cell, generation, loadsSeq, report: { settled: [], charges: [], ...told } }
     return report(this.book, flush, this.#world.nowMs, this.#world.random)
+  }
+
+  exchange(given: Partial<Exchange>): Omit<ExchangeAnswer, 'probes'> {
+    return exchange(this.book, { snapshot: null, cell: this.book.cell, ...given }, this.#world.nowMs, this.#world.random)
   }
 
   sweep(): void {

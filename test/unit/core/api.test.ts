@@ -1,10 +1,11 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { readChange, readFields, readJson } from '../../../core/api/body.ts'
-import { readCursor, readPage, writeCursor } from '../../../core/api/cursor.ts'
+import { readCursor, readPage, readPageBelow, writeCursor } from '../../../core/api/cursor.ts'
 import { matches } from '../../../core/api/if-match.ts'
-import { actorOf, admit } from '../../../core/api/operator.ts'
+import { actorOf, admit, reasonOf } from '../../../core/api/operator.ts'
 import { bug, problem } from '../../../core/api/problem.ts'
+import { readDryRun, readQuery } from '../../../core/api/query.ts'
 import { resources } from '../../../core/api/resources.ts'
 import { kinds, type Kind } from '../../../core/facts.ts'
 import { sha256Hex } from '../../../shared/hash.ts'
@@ -52,9 +53,59 @@ describe('cursor', () => {
     [{ limit: 'ten' }, 'limit'],
     [{ cursor: 'x' }, 'cursor'],
     [{ cursor: '' }, 'cursor'],
-    [{ offset: '3' }, 'offset'],
   ])('refuses the page %j', (query, param) => {
-    expect(readPage('region', 1, query as Record<string, string>)).toMatchObject({ ok: false, error: { reason: 'invalid_field', param } })
+    const pointer = `?${param}`
+    expect(readPage('region', 1, query as Record<string, string>)).toMatchObject({
+      ok: false,
+      error: { reason: 'invalid_field', param, pointer },
+    })
+  })
+
+  it.each([[writeCursor('audit', ['x'])], [writeCursor('audit', ['1.5'])], [writeCursor('region', ['1'])]])(
+    'refuses a cursor of numbers that is %s',
+    (cursor) => {
+      expect(readPageBelow('audit', { cursor })).toMatchObject({ ok: false, error: { param: 'cursor' } })
+      expect(readPageBelow('audit', { cursor: writeCursor('audit', ['7']) })).toEqual({
+        ok: true,
+        value: { beforeSeq: 7, limit: limits.pageDefault },
+      })
+    },
+  )
+})
+
+describe('queries', () => {
+  const at = (query: string) => `http://core.test/admin/v1/regions${query}`
+
+  it.each([
+    ['', [], {}],
+    ['?limit=3&cursor=x', ['limit', 'cursor'], { limit: '3', cursor: 'x' }],
+    ['?limit=', ['limit'], { limit: '' }],
+    ['?limit=%33', ['limit'], { limit: '3' }],
+  ])('%s with %j known', (query, known, value) => {
+    expect(readQuery(at(query), known)).toEqual({ ok: true, value })
+  })
+
+  it.each([
+    ['?offset=1', ['limit', 'cursor'], 'offset'],
+    ['?limit=1&Limit=2', ['limit'], 'Limit'],
+    ['?limit=1&limit=2', ['limit'], 'limit'],
+    ['?x', [], 'x'],
+  ])('%s with %j known is refused for %s', (query, known, param) => {
+    expect(readQuery(at(query), known)).toMatchObject({ ok: false, error: { reason: 'invalid_field', param, pointer: `?${param}` } })
+  })
+
+  it.each([
+    ['', false],
+    ['?dry_run=true', true],
+    ['?dry_run=false', false],
+    ['?dry_run', null],
+    ['?dry_run=1', null],
+    ['?dry_run=TRUE', null],
+    ['?dryrun=true', null],
+    ['?dry_run=true&dry_run=false', null],
+  ])('dry run: %s is %s', (query, said) => {
+    const read = readDryRun(at(query))
+    expect(read.ok ? read.value : null).toBe(said)
   })
 })
 
@@ -121,6 +172,17 @@ describe('problem', () => {
     expect(headers).toEqual(headersOf[refusal.reason] ?? [])
   })
 
+  it.each<readonly [AdminRefusal, string]>([
+    [{ reason: 'invalid_field', param: 'slots', detail: 'must be a number' }, '#/slots'],
+    [{ reason: 'invalid_field', param: 'options.region', detail: 'is required' }, '#/options/region'],
+    [{ reason: 'invalid_field', param: 'body', detail: 'must be a JSON object' }, '#'],
+    [{ reason: 'invalid_field', param: 'limit', detail: 'must be small', pointer: '?limit' }, '?limit'],
+    [{ reason: 'private_address', param: 'options.metricsUrl', range: 'loopback' }, '#/options/metricsUrl'],
+    [{ reason: 'missing_reference', what: 'region', detail: 'there is none' }, '#/region'],
+  ])('%j points at %s', async (refusal, pointer) => {
+    expect(await problem(refusal, 'r1').json()).toMatchObject({ status: 422, pointer })
+  })
+
   it('says nothing of a bug but where to look', async () => {
     expect(await bug('r1').json()).toMatchObject({ code: 'internal', status: 500, instance: 'r1' })
   })
@@ -153,6 +215,16 @@ describe('operator', () => {
     expect(actorOf('ann@acme.example')).toEqual({ ok: true, value: 'operator:ann@acme.example' })
     for (const bad of ['', 'a b', 'x'.repeat(65), 'é', '-x']) expect(actorOf(bad).ok).toBe(false)
   })
+
+  it('gives a reason of printable ASCII, or none', () => {
+    expect(reasonOf(undefined)).toEqual({ ok: true, value: null })
+    for (const good of ['x', 'disk 3 fails; ticket #12', '~'.repeat(limits.reasonCharsMax)]) {
+      expect(reasonOf(good)).toEqual({ ok: true, value: good })
+    }
+    for (const bad of ['', 'é', 'a\tb', 'a\nb', 'x'.repeat(limits.reasonCharsMax + 1)]) {
+      expect(reasonOf(bad)).toMatchObject({ ok: false, error: { reason: 'invalid_header', header: 'isochrone-reason' } })
+    }
+  })
 })
 
 const post = (body: string | null) => new Request('http://core.test', { method: 'POST', body })
@@ -169,7 +241,12 @@ describe('bodies', () => {
     key: { tenant: 'acme', environment: 'production', name: 'CI' },
   }
 
-  const misspelt = { reason: 'invalid_field', param: 'genration', detail: expect.stringContaining('is not a field') as string }
+  const misspelt = {
+    reason: 'invalid_field',
+    param: 'genration',
+    pointer: '#/genration',
+    detail: expect.stringContaining('is not a field') as string,
+  }
 
   it.each(kinds)('%s: takes the least, refuses each required field missing, and any unknown one by name', (kind) => {
     const { create } = resources[kind]
@@ -177,7 +254,10 @@ describe('bodies', () => {
     expect(read(good[kind])).toMatchObject({ ok: true })
     for (const field of Object.keys(good[kind])) {
       const { [field]: _left, ...rest } = good[kind]
-      expect(read(rest)).toEqual({ ok: false, error: { reason: 'invalid_field', param: field, detail: 'is required' } })
+      expect(read(rest)).toEqual({
+        ok: false,
+        error: { reason: 'invalid_field', param: field, detail: 'is required', pointer: `#/${field}` },
+      })
     }
     expect(read({ ...good[kind], genration: 1 })).toEqual({ ok: false, error: misspelt })
     for (const body of [null, [], 'x', 3]) expect(read(body)).toMatchObject({ ok: false, error: { reason: 'invalid_field' } })
@@ -200,9 +280,17 @@ describe('bodies', () => {
         state: 'enabled',
         operations: null,
         options: {},
+        maintenance: null,
         credential: null,
       },
     })
+    const filled = (kind: Kind) => {
+      const read = readFields(resources[kind].create, good[kind])
+      return read.ok ? read.value : null
+    }
+    expect(filled('model')).toMatchObject({ strategy: 'least-latency', affinity: 'none', hedging: false })
+    expect(filled('tenant')).toMatchObject({ residency: null })
+    expect(filled('key')).toMatchObject({ scopes: [] })
   })
 
   it.each<readonly [Kind, string, unknown]>([
@@ -220,6 +308,9 @@ describe('bodies', () => {
     ['model', 'firstTokenMsMax', 600_001],
     ['model', 'holdMsMax', 100.5],
     ['model', 'holdMsMax', '1000'],
+    ['model', 'strategy', 'fastest'],
+    ['model', 'affinity', null],
+    ['model', 'hedging', 'yes'],
     ['version', 'digest', 'sha256:AB'],
     ['version', 'digest', `sha256:${'AB'.repeat(32)}`],
     ['version', 'engine', ''],
@@ -249,6 +340,18 @@ describe('bodies', () => {
     ['alias', 'weightBp', 10_001],
     ['alias', 'weightBp', -1],
     ['alias', 'salt', ''],
+    ['endpoint', 'maintenance', 5],
+    ['endpoint', 'maintenance.fromMs', []],
+    ['endpoint', 'maintenance.untilMs', { fromMs: 1, reason: 'x' }],
+    ['endpoint', 'maintenance.fromMs', { fromMs: '1', untilMs: 2, reason: 'x' }],
+    ['endpoint', 'maintenance.reason', { fromMs: 1, untilMs: 2, reason: '' }],
+    ['endpoint', 'maintenance.why', { fromMs: 1, untilMs: 2, reason: 'x', why: 'y' }],
+    ['tenant', 'residency', 'E U'],
+    ['tenant', 'residency', ''],
+    ['key', 'scopes', null],
+    ['key', 'scopes', 'explain'],
+    ['key', 'scopes.0', ['admin']],
+    ['key', 'scopes', ['explain', 'explain']],
     ['tenant', 'name', 'a\nb'],
     ['tenant', 'disabled', 'no'],
     ['key', 'models', []],
@@ -257,7 +360,20 @@ describe('bodies', () => {
     ['key', 'expiresAtMs', -1],
   ])('%s: refuses %s = %j', (kind, field, value) => {
     const answer = readFields(resources[kind].create, { ...good[kind], [field.split('.')[0] ?? '']: value })
-    expect(answer).toMatchObject({ ok: false, error: { reason: 'invalid_field', param: field } })
+    expect(answer).toMatchObject({
+      ok: false,
+      error: { reason: 'invalid_field', param: field, pointer: `#/${field.replaceAll('.', '/')}` },
+    })
+  })
+
+  it('a pointer escapes what a name holds, and the fields listed are those of the place', () => {
+    const flags = readFields(resources.version.create, { ...good.version, flags: { 'a/b~c.d': null } })
+    expect(flags).toMatchObject({ error: { param: 'flags.a/b~c.d', pointer: '#/flags/a~1b~0c.d' } })
+    const nested = readFields(resources.endpoint.create, {
+      ...good.endpoint,
+      maintenance: { fromMs: 1, untilMs: 2, reason: 'x', why: 'y' },
+    })
+    expect(nested).toMatchObject({ error: { detail: 'is not a field that can be given here' } })
   })
 
   it.each([
@@ -286,7 +402,7 @@ describe('bodies', () => {
       return String(made).repeat((bytes * 8) / 5)
     }
     const body = { tenant: 'acme', environment: 'staging', name: 'x' }
-    const answer = await resources.key.make(body, { freshId, seal: null, allowPrivateEndpoints: false })
+    const answer = await resources.key.make(body, { clock: { nowMs: () => 0 }, freshId, seal: null, allowPrivateEndpoints: false })
     if (!answer.ok) throw new Error(answer.error.reason)
     const { draft, shownOnce } = answer.value
     const key = readApiKey(shownOnce['key'] ?? '')

@@ -1,0 +1,459 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { ask, awaitGrant, exchange, keep, newBook, report, restore, sweep, take, takeLoads, type Book } from '../../../edge/ledger/book.ts'
+import { inFlight, leaseCount } from '../../../edge/ledger/leases.ts'
+import { cellIdOf, type CellId, type EndpointId, type LeaseId, type OriginName, type RegionName } from '../../../shared/ids.ts'
+import { limits } from '../../../shared/limits.ts'
+import { seededRandom } from '../../../shared/random.ts'
+import type { ModelLoads } from '../../../shared/wire/loads.ts'
+import type { Ask, Report, Settled, WaitAnswer } from '../../../shared/wire/ledger.ts'
+import type { Endpoint, Model, Snapshot } from '../../../shared/wire/snapshot.ts'
+import { endpoint, model, snapshotOf, version } from '../../support/snapshot.ts'
+
+const cell = cellIdOf(model, 'x' as RegionName)
+const id = (name: string) => name as EndpointId
+const lease = (name: string) => name as LeaseId
+
+/** A book with time and chance in hand. */
+class Desk {
+  book: Book
+  nowMs = 1_000_000
+  readonly random = seededRandom(3)
+  #asks = 0
+  readonly snapshot: Snapshot
+
+  constructor(endpoints: readonly Endpoint[], so: Partial<Snapshot> = {}) {
+    this.snapshot = snapshotOf(endpoints, so)
+    this.book = newBook(cell, 'life', this.nowMs)
+    take(this.book, this.snapshot)
+  }
+
+  question(so: Partial<Ask> = {}): Ask {
+    return {
+      cell,
+      leaseId: lease(`l${this.#asks++}`),
+      version,
+      operation: 'chat',
+      deadlineMs: this.nowMs + 600_000,
+      avoid: [],
+      generation: 1,
+      ...so,
+    }
+  }
+
+  ask(so: Partial<Ask> = {}) {
+    const question = this.question(so)
+    return { id: question.leaseId, ...ask(this.book, question, this.nowMs, this.random) }
+  }
+
+  tell(told: Partial<Report>) {
+    return report(this.book, { cell, generation: 1, loadsSeq: 0, report: { settled: [], charges: [], ...told } }, this.nowMs, this.random)
+  }
+
+  settle(leaseId: LeaseId, so: Partial<Settled> = {}) {
+    this.tell({ settled: [{ leaseId, outcome: 'good', ttfbMs: 10, tookMs: 100, ...so }] })
+  }
+
+  /** One request from its ask to its end. */
+  serve(so: Partial<Settled> = {}, asking: Partial<Ask> = {}) {
+    const { id: leaseId, lease: granted } = this.ask(asking)
+    this.settle(leaseId, so)
+    return granted?.endpoint ?? null
+  }
+
+  wait(leaseId: LeaseId): { readonly answer: WaitAnswer | null } {
+    const seen: { answer: WaitAnswer | null } = { answer: null }
+    awaitGrant(this.book, leaseId, (answer) => (seen.answer = answer), this.nowMs)
+    return seen
+  }
+
+  pass(forMs: number) {
+    this.nowMs += forMs
+    sweep(this.book, this.nowMs, this.random, true)
+  }
+}
+
+const modelRow = (so: Partial<Model> = {}): Model => ({
+  name: model,
+  firstTokenMsMax: null,
+  holdMsMax: null,
+  strategy: 'least-latency',
+  affinity: 'none',
+  hedging: false,
+  ...so,
+})
+
+describe('waiting', () => {
+  const full = (slots = 2) => {
+    const desk = new Desk([endpoint('a', 'x', { slots })])
+    const held = Array.from({ length: slots }, () => desk.ask().id)
+    return { desk, held }
+  }
+
+  it('serves the more important first, whoever came first', () => {
+    const { desk, held } = full(1)
+    const batch = desk.ask({ priority: 'batch' })
+    const standard = desk.ask()
+    const critical = desk.ask({ priority: 'critical' })
+    const seen = [batch, standard, critical].map((each) => desk.wait(each.id))
+    const granted = () => seen.map(({ answer }) => answer?.lease != null)
+    desk.settle(held[0] ?? lease(''))
+    expect(granted()).toEqual([false, false, true])
+    desk.settle(critical.id)
+    expect(granted()).toEqual([false, true, true])
+    desk.settle(standard.id)
+    expect(granted()).toEqual([true, true, true])
+  })
+
+  it('predicts a departure for each one ahead, by the measured service time', () => {
+    const { desk, held } = full(2)
+    for (const each of held) desk.settle(each, { tookMs: 400 })
+    for (let i = 0; i < 2; i++) desk.ask()
+    expect(desk.ask().queued?.predictedMs).toBeCloseTo(200)
+    expect(desk.ask().queued?.predictedMs).toBeCloseTo(400)
+    expect(desk.ask({ priority: 'critical' }).queued?.predictedMs).toBeCloseTo(200)
+  })
+
+  it('ends a wait at its time, and denies at once what could not be served by then', () => {
+    const { desk } = full(1)
+    const queued = desk.ask({ deadlineMs: desk.nowMs + limits.leaseGraceMs + 1_500 })
+    const seen = desk.wait(queued.id)
+    desk.pass(1_499)
+    expect(seen.answer).toBeNull()
+    desk.pass(1)
+    expect(seen.answer).toMatchObject({ lease: null, denied: 'no_room', waitedMs: 1_500 })
+    expect(desk.ask({ deadlineMs: desk.nowMs + limits.leaseGraceMs + 500 })).toMatchObject({ denied: 'no_room' })
+  })
+
+  it('a place for somebody whose isolate never came to wait goes to the next', () => {
+    const { desk, held } = full(1)
+    desk.ask()
+    const present = desk.ask()
+    const seen = desk.wait(present.id)
+    desk.pass(limits.queueClaimMs + 1)
+    desk.settle(held[0] ?? lease(''))
+    expect(seen.answer?.lease).toMatchObject({ endpoint: 'a' })
+  })
+
+  it('a grant that nobody fetches comes back', () => {
+    const { desk, held } = full(1)
+    desk.ask()
+    desk.settle(held[0] ?? lease(''))
+    expect(leaseCount(desk.book.leases)).toBe(1)
+    desk.pass(limits.queueClaimMs + 1)
+    expect(leaseCount(desk.book.leases)).toBe(0)
+  })
+
+  it('is bounded: when the queue is full the newest of a lower priority makes way, and nobody for his like', () => {
+    const { desk } = full(1)
+    desk.settle(desk.ask().id)
+    // Fast enough that a thousand can be served in ten seconds.
+    const quick = new Desk([endpoint('a', 'x', { slots: 1 })])
+    for (let i = 0; i < 60; i++) quick.serve({ tookMs: 1 })
+    quick.ask()
+    const batch = quick.ask({ priority: 'batch' })
+    const seen = quick.wait(batch.id)
+    for (let i = 1; i < limits.queueMax; i++) expect(quick.ask().queued).not.toBeNull()
+    expect(quick.ask({ priority: 'batch' })).toMatchObject({ denied: 'no_room' })
+    expect(seen.answer).toBeNull()
+    expect(quick.ask().queued).not.toBeNull()
+    expect(seen.answer).toMatchObject({ denied: 'no_room' })
+    expect(quick.ask()).toMatchObject({ denied: 'no_room' })
+  })
+})
+
+describe('speed and health', () => {
+  it('an endpoint that fails fast does not draw traffic', () => {
+    const desk = new Desk([endpoint('bad', 'x', { slots: 8 }), endpoint('good', 'x', { slots: 8 })])
+    let bad = 0
+    for (let i = 0; i < 200; i++) {
+      desk.nowMs += 5
+      const { id: leaseId, lease: granted } = desk.ask()
+      const failing = granted?.endpoint === 'bad'
+      bad += failing ? 1 : 0
+      desk.settle(leaseId, failing ? { outcome: 'hard_failure', ttfbMs: null, tookMs: 10 } : { tookMs: 800, ttfbMs: 50 })
+    }
+    // Recorded as slow at its first failure, it is hardly asked again, and five would be the end.
+    expect(bad).toBeGreaterThanOrEqual(1)
+    expect(bad).toBeLessThanOrEqual(5)
+  })
+
+  it('an endpoint four times slower gets a quarter of what its twin gets', () => {
+    const desk = new Desk([endpoint('slow', 'x', { slots: 100 }), endpoint('fast', 'x', { slots: 100 })])
+    for (const [name, tookMs] of [
+      ['slow', 4_000],
+      ['fast', 1_000],
+    ] as const)
+      for (let i = 0; i < 100; i++) desk.serve({ tookMs, ttfbMs: 20 }, { avoid: [id(name === 'slow' ? 'fast' : 'slow')] })
+    for (let i = 0; i < 100; i++) desk.ask()
+    expect(inFlight(desk.book.leases, id('slow'))).toBe(20)
+    expect(inFlight(desk.book.leases, id('fast'))).toBe(80)
+  })
+
+  it('an endpoint that was slow or failed is tried again when nothing was seen of it for a while', () => {
+    const desk = new Desk([endpoint('was', 'x', { slots: 8 }), endpoint('other', 'x', { slots: 8 })])
+    desk.serve({ outcome: 'hard_failure' }, { avoid: [id('other')] })
+    for (let i = 0; i < 20; i++) desk.serve({ tookMs: 500 }, { avoid: [id('was')] })
+    expect(new Set(Array.from({ length: 10 }, () => desk.serve({ tookMs: 500 })))).toEqual(new Set(['other']))
+    desk.pass(limits.speedStaleMs + 1)
+    for (let i = 0; i < 20; i++) desk.serve({ tookMs: 500 }, { avoid: [id('was')] })
+    expect(new Set(Array.from({ length: 10 }, () => desk.serve({ tookMs: 500 })))).toContain('was')
+  })
+
+  it('one that is back from failure gets one request, and all its places only after slow start', () => {
+    const desk = new Desk([endpoint('back', 'x', { slots: 10 }), endpoint('other', 'x', { slots: 10 })])
+    for (let i = 0; i < 5; i++) desk.serve({ outcome: 'hard_failure' }, { avoid: [id('other')] })
+    const shares = () => desk.tell({}) && exchange(desk.book, { snapshot: null, cell }, desk.nowMs, desk.random).endpoints[id('back')]
+    expect(shares()).toMatchObject({ breaker: 'open', cap: 0 })
+    desk.pass(limits.breakerBackoffMs)
+    expect(shares()).toMatchObject({ breaker: 'half_open', cap: 1 })
+    expect(desk.ask().lease?.endpoint).toBe('back')
+    expect(desk.ask().lease?.endpoint).toBe('other')
+    for (const [leaseId] of [...desk.book.leases.byId]) desk.settle(leaseId)
+    desk.serve()
+    expect(shares()).toMatchObject({ breaker: 'slow_start', cap: 1 })
+    desk.pass(limits.slowStartMs)
+    expect(shares()).toMatchObject({ breaker: 'closed', cap: 10 })
+  })
+
+  it('429 takes places away and never the endpoint', () => {
+    const desk = new Desk([endpoint('busy', 'x', { slots: 10 }), endpoint('other', 'x', { slots: 10 })])
+    for (let i = 0; i < 40; i++) desk.serve({ outcome: 'soft_failure' }, { avoid: [id('other')] })
+    const { endpoints } = exchange(desk.book, { snapshot: null, cell }, desk.nowMs, desk.random)
+    expect(endpoints[id('busy')]).toMatchObject({ breaker: 'closed', cap: 1 })
+  })
+
+  it('core may call an endpoint bad; requests that succeed after that speak louder, so that it comes back while core is away', () => {
+    const desk = new Desk([endpoint('a', 'x', { state: 'unhealthy', health: 'ejected' }), endpoint('b', 'x', { slots: 40 })])
+    expect(desk.ask().lease?.endpoint).toBe('b')
+    desk.tell({ settled: [{ leaseId: lease('elsewhere'), outcome: 'good', ttfbMs: 1, endpoint: id('a') }] })
+    const seen = new Set(Array.from({ length: 12 }, () => desk.ask().lease?.endpoint))
+    expect(seen).toContain('a')
+  })
+
+  it('with more than half of a version out, those out get what the others have no room for, and never before', () => {
+    const out = { state: 'unhealthy' as const, health: 'ejected' as const }
+    const desk = new Desk([endpoint('a', 'x', out), endpoint('b', 'x', out), endpoint('c', 'x', { slots: 2 })])
+    const given = Array.from({ length: 4 }, () => desk.ask().lease?.endpoint)
+    expect(given.slice(0, 2)).toEqual(['c', 'c'])
+    expect(given.slice(2).every((each) => each === 'a' || each === 'b')).toBe(true)
+  })
+})
+
+describe('second attempts', () => {
+  it('retries stay within a tenth of the requests and three', () => {
+    const desk = new Desk([endpoint('a', 'x', { slots: 1_000 }), endpoint('b', 'x', { slots: 1_000 })])
+    let retries = 0
+    for (let i = 0; i < 400; i++) {
+      desk.nowMs += 20
+      desk.ask()
+      const retry = desk.ask({ purpose: 'retry', avoid: [id('a')] })
+      if (retry.lease) retries++
+      else expect(retry.denied).toBe('retry_budget')
+    }
+    expect(retries).toBeLessThanOrEqual(0.1 * 400 + limits.retryFloor)
+    expect(retries).toBeGreaterThan(30)
+  })
+
+  it('a second copy is offered after the 95th percentile of the class, only where the model wants it, and within two in a hundred', () => {
+    const models = [modelRow({ hedging: true })]
+    const desk = new Desk([endpoint('a', 'x', { slots: 100 }), endpoint('b', 'x', { slots: 100 })], { models })
+    for (let i = 1; i <= 100; i++) desk.serve({ tookMs: i * 10 })
+    const first = desk.ask()
+    expect(first.lease?.hedgeAfterMs).toBeGreaterThanOrEqual(940)
+    expect(first.lease?.hedgeAfterMs).toBeLessThanOrEqual(960)
+    const hedges = Array.from({ length: 5 }, () => desk.ask({ purpose: 'hedge', avoid: first.lease ? [first.lease.endpoint] : [] }))
+    const granted = hedges.filter(({ lease: got }) => got !== null)
+    expect(granted.length).toBeGreaterThan(0)
+    expect(granted.length).toBeLessThanOrEqual(3)
+    expect(granted.every(({ lease: got }) => got?.endpoint !== first.lease?.endpoint && got?.hedgeAfterMs === null)).toBe(true)
+    expect(hedges.at(-1)).toMatchObject({ denied: 'hedge_budget' })
+
+    const plain = new Desk([endpoint('a', 'x', { slots: 100 })], { models: [modelRow()] })
+    for (let i = 1; i <= 100; i++) plain.serve({ tookMs: i * 10 })
+    expect(plain.ask().lease?.hedgeAfterMs).toBeNull()
+  })
+
+  it('a second copy never waits and is never sent when the cell is busy', () => {
+    const desk = new Desk([endpoint('a', 'x', { slots: 10 }), endpoint('b', 'x', { slots: 10 })], { models: [modelRow({ hedging: true })] })
+    for (let i = 1; i <= 200; i++) desk.serve({ tookMs: 10 })
+    for (let i = 0; i < 15; i++) desk.ask()
+    const busy = desk.ask({ purpose: 'hedge' })
+    expect(busy).toMatchObject({ lease: null, denied: 'hedge_budget' })
+    expect(busy.queued).toBeUndefined()
+  })
+})
+
+describe('elsewhere', () => {
+  const loads = (free: number, so: Partial<ModelLoads> = {}): ModelLoads => ({
+    model,
+    seq: 1,
+    atMs: 1_000_000,
+    cells: [{ cell: 'atlas@y' as CellId, slots: 8, free, waitMs: 0, blindWaitMs: 0, ttftMs: 10 }],
+    rows: {
+      ['enam' as OriginName]: [
+        { cell, fraction: 1, roundTripMs: 10 },
+        { cell: 'atlas@y' as CellId, fraction: 0, roundTripMs: 60 },
+      ],
+    },
+    weights: {},
+    ...so,
+  })
+  const origin = 'enam' as OriginName
+  const full = (so: Partial<Snapshot> = {}) => {
+    const desk = new Desk([endpoint('a', 'x', { slots: 1 }), endpoint('far', 'y')], so)
+    desk.ask()
+    return desk
+  }
+
+  it('sends no more than there were free places, until it hears again', () => {
+    const desk = full()
+    takeLoads(desk.book, loads(3))
+    const spilled = Array.from({ length: 6 }, () => desk.ask({ origin }).spill)
+    expect(spilled.filter(Boolean)).toHaveLength(3)
+    takeLoads(desk.book, loads(1, { seq: 2 }))
+    expect(desk.ask({ origin }).spill).toEqual({ cell: 'atlas@y' })
+  })
+
+  it('does not trust numbers that are old, nor send where the version or the jurisdiction is missing', () => {
+    const old = full()
+    takeLoads(old.book, loads(3, { atMs: 1_000_000 - limits.loadsFreshMs }))
+    expect(old.ask({ origin })).toMatchObject({ queued: {} })
+    const region = { latitude: 0, longitude: 0, locationHint: null }
+    const abroad = full({
+      regions: [
+        { name: 'x' as RegionName, ...region, jurisdiction: 'eu' },
+        { name: 'y' as RegionName, ...region, jurisdiction: 'us' },
+      ],
+    })
+    takeLoads(abroad.book, loads(3))
+    expect(abroad.ask({ origin, residency: 'eu' }).spill).toBeUndefined()
+    expect(abroad.ask({ origin }).spill).toBeDefined()
+  })
+
+  it('a session stays while its own endpoint is at most 300 ms slower, and leaves beyond', () => {
+    const affinity = { kind: 'session' as const, key: 's', blocks: [] }
+    for (const [ttfbMs, leaves] of [
+      [350, false],
+      [420, true],
+    ] as const) {
+      const desk = new Desk([endpoint('a', 'x', { slots: 8 }), endpoint('far', 'y')])
+      for (let i = 0; i < 30; i++) desk.serve({ ttfbMs, tookMs: 1_000 })
+      takeLoads(desk.book, loads(3))
+      expect(desk.ask({ origin, affinity }).spill !== undefined).toBe(leaves)
+    }
+  })
+})
+
+describe('a restart', () => {
+  it('finds the leases that were kept, until their deadlines, and remembers what was open', () => {
+    const desk = new Desk([endpoint('a', 'x', { slots: 4 }), endpoint('b', 'x', { slots: 4 })])
+    for (let i = 0; i < 5; i++) desk.serve({ outcome: 'hard_failure' }, { avoid: [id('a')] })
+    const short = desk.ask({ deadlineMs: desk.nowMs + 2_000 })
+    desk.ask({ credits: 1 })
+    const kept = JSON.parse(JSON.stringify(keep(desk.book))) as ReturnType<typeof keep>
+
+    desk.book = newBook(cell, 'another life', desk.nowMs)
+    take(desk.book, desk.snapshot)
+    restore(desk.book, kept, desk.nowMs + 1_000)
+    expect(leaseCount(desk.book.leases)).toBe(2)
+    expect(Array.from({ length: 3 }, () => desk.ask().lease?.endpoint ?? null)).toEqual(['a', 'a', null])
+    desk.settle(short.id)
+    expect(leaseCount(desk.book.leases)).toBe(4)
+  })
+
+  it('leases told again after it count once', () => {
+    const desk = new Desk([endpoint('a', 'x', { slots: 4 })])
+    const again = { leaseId: lease('old'), endpoint: id('a'), version, deadlineMs: desk.nowMs + 9_000, why: 'again' as const }
+    desk.tell({ charges: [again, again] })
+    expect(leaseCount(desk.book.leases)).toBe(1)
+    desk.settle(again.leaseId)
+    desk.tell({ charges: [again] })
+    expect(leaseCount(desk.book.leases)).toBe(0)
+  })
+})
+
+it('whatever comes in whatever order: counts are the live leases, grants never exceed the places, and all ends at the deadlines', () => {
+  const step = fc.oneof(
+    {
+      weight: 6,
+      arbitrary: fc.record({
+        kind: fc.constant('ask' as const),
+        lease: fc.nat(30),
+        deadlineMs: fc.integer({ min: 1, max: 9_000 }),
+        credits: fc.nat(4),
+      }),
+    },
+    {
+      weight: 4,
+      arbitrary: fc.record({
+        kind: fc.constant('settle' as const),
+        lease: fc.nat(30),
+        outcome: fc.constantFrom('good' as const, 'hard_failure' as const, 'soft_failure' as const, 'cancelled' as const),
+      }),
+    },
+    {
+      weight: 2,
+      arbitrary: fc.record({
+        kind: fc.constant('charge' as const),
+        lease: fc.nat(40),
+        endpoint: fc.nat(2),
+        deadlineMs: fc.integer({ min: 1, max: 9_000 }),
+      }),
+    },
+    { weight: 2, arbitrary: fc.record({ kind: fc.constant('pass' as const), forMs: fc.nat(3_000) }) },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant('restart' as const) }) },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant('withdraw' as const), endpoint: fc.nat(2) }) },
+  )
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 120 }), (steps) => {
+      const desk = new Desk(['e0', 'e1', 'e2'].map((name, index) => endpoint(name, 'x', { slots: index + 1 })))
+      const slots = (name: string) => Number(name.at(-1)) + 1
+      let charged = false
+      let generation = 1
+      for (const each of steps) {
+        if (each.kind === 'ask') {
+          const before = new Map([...desk.book.members.keys()].map((name) => [name, inFlight(desk.book.leases, name)]))
+          const held = desk.book.leases.byId.has(lease(`l${each.lease}`))
+          const answer = desk.ask({
+            leaseId: lease(`l${each.lease}`),
+            deadlineMs: desk.nowMs + limits.leaseGraceMs + each.deadlineMs,
+            credits: each.credits,
+          })
+          for (const { endpoint: on } of [...(answer.lease && !held ? [answer.lease] : []), ...(answer.credits ?? [])])
+            expect(inFlight(desk.book.leases, on)).toBeLessThanOrEqual(Math.max(slots(on), before.get(on) ?? 0))
+        } else if (each.kind === 'settle') {
+          desk.settle(lease(`l${each.lease}`), { outcome: each.outcome })
+        } else if (each.kind === 'charge') {
+          charged = true
+          const leaseId = lease(`c${each.lease}`)
+          desk.tell({
+            charges: [{ leaseId, endpoint: id(`e${each.endpoint}`), version, deadlineMs: desk.nowMs + each.deadlineMs, why: 'blind' }],
+          })
+        } else if (each.kind === 'pass') {
+          desk.pass(each.forMs)
+        } else if (each.kind === 'withdraw') {
+          const gone = `e${each.endpoint}`
+          generation++
+          take(desk.book, { ...desk.snapshot, generation, endpoints: desk.snapshot.endpoints.filter((one) => one.id !== gone) })
+        } else {
+          const kept = structuredClone(keep(desk.book))
+          desk.book = newBook(cell, `life ${desk.nowMs}`, desk.nowMs)
+          take(desk.book, { ...desk.snapshot, generation })
+          restore(desk.book, kept, desk.nowMs)
+        }
+        const counted = [...desk.book.leases.byEndpoint.values()].reduce((sum, held) => sum + held.size, 0)
+        expect(counted).toBe(leaseCount(desk.book.leases))
+        for (const name of ['e0', 'e1', 'e2']) {
+          const count = inFlight(desk.book.leases, id(name))
+          expect(count).toBeGreaterThanOrEqual(0)
+          if (!charged) expect(count).toBeLessThanOrEqual(slots(name))
+        }
+      }
+      // Twice: whoever was queued may get a place when the first ones end, and then has his own deadline.
+      for (let i = 0; i < 3; i++) desk.pass(limits.leaseGraceMs + limits.queueMsMax.standard + 9_001)
+      expect(leaseCount(desk.book.leases)).toBe(0)
+    }),
+    { numRuns: 300 },
+  )
+})
