@@ -11,12 +11,17 @@ import type { Loads } from '../ports.ts'
 type Told = { readonly load: CellLoad; readonly atMs: number }
 
 /** One per isolate, shared by its requests. */
-export type LoadsMemory = { readonly models: Map<ModelName, ModelLoads>; readonly cells: Map<CellId, Told> }
+export type LoadsMemory = {
+  readonly models: Map<ModelName, ModelLoads>
+  /** Whose cell it is. */
+  readonly modelOf: Map<CellId, ModelName>
+  readonly cells: Map<CellId, Told>
+}
 
-export const emptyLoadsMemory = (): LoadsMemory => ({ models: new Map(), cells: new Map() })
+export const emptyLoadsMemory = (): LoadsMemory => ({ models: new Map(), modelOf: new Map(), cells: new Map() })
 
-/** Cells of a model: its regions, and parts of those that are too busy for one ledger. */
-const cellsPerModel = 16
+/** Cells of a model, on average at most: its regions, and parts of those that are too busy for one ledger. */
+const cellsHeldMax = 16 * limits.loadsHeldMax
 
 function keep<Key, Value>(held: Map<Key, Value>, key: Key, value: Value, most: number): void {
   held.delete(key)
@@ -43,12 +48,14 @@ export function loads(memory: LoadsMemory, clock: Clock): LoadsPort {
       return published && ofModel && ofModel.atMs > told.atMs ? published : told.load
     },
     learn: ({ load, loads: told }) => {
-      if (told && told.seq > (memory.models.get(told.model)?.seq ?? 0)) keep(memory.models, told.model, told, limits.loadsHeldMax)
-      if (load) keep(memory.cells, load.cell, { load, atMs: clock.nowMs() }, limits.loadsHeldMax * cellsPerModel)
+      if (load) keep(memory.cells, load.cell, { load, atMs: clock.nowMs() }, cellsHeldMax)
+      if (!told || told.seq <= (memory.models.get(told.model)?.seq ?? 0)) return
+      keep(memory.models, told.model, told, limits.loadsHeldMax)
+      for (const { cell } of told.cells) keep(memory.modelOf, cell, told.model, cellsHeldMax)
     },
     seqOf: (cell) => {
-      for (const { seq, cells } of memory.models.values()) if (cells.some((each) => each.cell === cell)) return seq
-      return 0
+      const model = memory.modelOf.get(cell)
+      return (model && memory.models.get(model)?.seq) ?? 0
     },
   }
 }

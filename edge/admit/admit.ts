@@ -11,6 +11,7 @@ import type { EdgePorts } from '../ports.ts'
 import { aliasFor, chosen, splits, unitOf, versionFor } from './assign.ts'
 import { readAuthorization, verify } from './credential.ts'
 import { deadlineOf } from './deadline.ts'
+import { explainOf, priorityOf } from './priority.ts'
 
 type Ports = Pick<EdgePorts, 'clock' | 'credentials'>
 
@@ -22,6 +23,10 @@ export async function admit(asked: Asked, snapshot: Snapshot, ports: Ports): Pro
   const deadline = deadlineOf(asked.deadline, asked.timeoutMs, asked.receivedAtMs)
   if (!deadline.ok) return deadline
   if (asked.session !== null && !sessionShape.test(asked.session)) return err(sessionRefusal)
+  const priority = priorityOf(asked.header('isochrone-priority'), credential)
+  if (!priority.ok) return priority
+  const explain = explainOf(asked.header('isochrone-explain'), credential)
+  if (!explain.ok) return explain
 
   const bytes = await asked.body.read(deadline.value)
   if (!bytes.ok) return bytes
@@ -35,7 +40,15 @@ export async function admit(asked: Asked, snapshot: Snapshot, ports: Ports): Pro
   const assigned = splits(alias.value) ? versionFor(alias.value, await bucketOf(alias.value.salt, unit)) : alias.value.stable
   const version = chosen(alias.value, wish.value.version, assigned)
   if (!version.ok) return version
-  return ok({ credential, wish: wish.value, bytes: bytes.value, version: version.value, deadlineMs: deadline.value })
+  return ok({
+    credential,
+    wish: wish.value,
+    bytes: bytes.value,
+    version: version.value,
+    deadlineMs: deadline.value,
+    priority: priority.value,
+    explain: explain.value,
+  })
 }
 
 /** Who the caller is, by his key alone. */

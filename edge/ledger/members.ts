@@ -58,10 +58,15 @@ const isOnTrial = ({ endpoint, breaker }: Member, nowMs: number): boolean => {
 export const capNow = (member: Member, nowMs: number): number =>
   isOnTrial(member, nowMs) ? 1 : capOf(member.breaker, member.endpoint.slots, nowMs)
 
-/** Mean service time of those measured, in milliseconds; a plausible one when none is. */
-export function meanServiceMs(members: readonly Member[]): number {
+/** Mean service time in milliseconds of those measured of late, else of those ever measured, else a plausible one. */
+export function meanServiceMs(members: readonly Member[], nowMs: number): number {
+  const ofLate = members.filter(({ speed }) => !isStale(speed, nowMs))
+  return meanOf(ofLate) ?? meanOf(members) ?? serviceMsUnmeasured
+}
+
+function meanOf(members: readonly Member[]): number | null {
   const known = members.map(({ speed }) => serviceMs(speed)).filter((ms) => ms !== null)
-  return known.length > 0 ? known.reduce((sum, ms) => sum + ms, 0) / known.length : serviceMsUnmeasured
+  return known.length > 0 ? known.reduce((sum, ms) => sum + ms, 0) / known.length : null
 }
 
 /** The share of its weight that a degraded endpoint keeps: its requests may be slow, its places are still worth something. */
@@ -84,7 +89,7 @@ export function candidatesOf(members: readonly Member[], view: View, nowMs: numb
   const prefills = members.map(({ endpoint, speed }) => (isStale(speed, nowMs) ? null : prefillMs(speed, view.promptTokensOf(endpoint.id))))
   const known = prefills.filter((ms) => ms !== null)
   const bestMs = known.length > 0 ? Math.min(...known) : 0
-  const meanMs = meanServiceMs(members)
+  const meanMs = meanServiceMs(members, nowMs)
   return members.map((member, index) => {
     const { endpoint, speed } = member
     const weight = weightOf(member)

@@ -138,7 +138,7 @@ export function loadNow(book: Book, nowMs: number): CellLoad | null {
     candidates,
     queued: queueLength(book.queue),
     offered: book.offered,
-    serviceMs: meanServiceMs(members),
+    serviceMs: meanServiceMs(members, nowMs),
     ttftMs: times.length > 0 ? times.reduce((sum, ms) => sum + ms, 0) / times.length : null,
   })
 }

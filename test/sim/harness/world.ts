@@ -27,6 +27,8 @@ export type Visit = {
 
 export type Policy = {
   readonly arrive: (visit: Visit) => void
+  /** It has its slot. */
+  readonly started?: (visit: Visit, station: number) => void
   /** An attempt ended at its endpoint. True: the policy sends the request on, so it is not over. */
   readonly ended?: (visit: Visit, station: number, outcome: OutcomeKind) => boolean
 }
@@ -94,6 +96,7 @@ export class World {
       onStart: () => {
         const gone = this.nowMs - request.atMs
         if (request.atMs >= this.#measuredFromMs) this.#meter.add(gone - visit.travelMs, gone + backMs)
+        this.#policy?.started?.(visit, station)
       },
       onEnd: (outcome) => {
         this.observe?.(visit, station, outcome)
