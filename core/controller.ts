@@ -4,8 +4,9 @@ import { DurableObject } from 'cloudflare:workers'
 import { limits } from '../shared/limits.ts'
 import { loopPorts, type CoreEnv } from './deps.ts'
 import type { LoopState, Status } from './facts.ts'
-import { awaken, statusOf, turn } from './loop.ts'
+import { awaken, turn } from './loop.ts'
 import type { ControllerCalls, LoopPorts } from './ports.ts'
+import { statusOf } from './status.ts'
 import { Turns } from './turns.ts'
 
 export class Controller extends DurableObject<CoreEnv> implements ControllerCalls {
@@ -41,7 +42,7 @@ export class Controller extends DurableObject<CoreEnv> implements ControllerCall
   }
 
   async status(): Promise<Status> {
-    return statusOf(this.state)
+    return statusOf(this.state, this.#ports.clock.nowMs())
   }
 
   /** Whoever calls, from then on the object wakes itself: also where the platform gave an alarm up after too many failures. */

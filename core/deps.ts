@@ -13,7 +13,6 @@ import { credentials } from './adapters/credentials.ts'
 import { eventStore } from './adapters/events.ts'
 import { ledgers } from './adapters/ledgers.ts'
 import { memory } from './adapters/memory.ts'
-import { prober } from './adapters/prober.ts'
 import { rowStore } from './adapters/rows.ts'
 import type { AdminPorts, ControllerCalls, Credentials, LoopPorts } from './ports.ts'
 
@@ -58,10 +57,10 @@ export const loopPorts = (env: CoreEnv, storage: DurableObjectStorage): LoopPort
   random: systemRandom,
   catalogue: catalogueReader(env.DB),
   credentials: credentials(env.DB),
-  prober: prober(allowsPrivate(env.ALLOW_PRIVATE_ENDPOINTS)),
   ledgers: env.LEDGER ? ledgers(env.LEDGER) : null,
   copies: kvCopies(env.STATE, () => signerOf(env.CREDENTIAL_KEY)),
   events: eventStore(env.DB),
+  signer: () => signerOf(env.CREDENTIAL_KEY),
   memory: memory(storage),
 })
 

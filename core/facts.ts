@@ -213,8 +213,11 @@ export type Probe = {
   readonly timedOut: boolean
 }
 
-/** An order that has brought no result yet. It is told to the ledger again and again, for either may have lost it. */
-export type OpenOrder = { readonly order: ProbeOrder; readonly atMs: number }
+/**
+ * An order that has brought no result yet. It is told to the ledger again and again, for either may have lost it. `dueAtMs`: since when the
+ * probe was due, which is what puts it before others.
+ */
+export type OpenOrder = { readonly order: ProbeOrder; readonly atMs: number; readonly dueAtMs: number }
 
 type ByKind<T> = Readonly<Partial<Record<ProbeKind, T>>>
 
@@ -240,8 +243,11 @@ export type ProbeRecord = {
 /** Liveness as it is stored, by endpoint id; unknown ones are not in it. */
 export type KeptLiveness = Readonly<Record<string, { readonly url: string; readonly state: 'healthy' | 'unhealthy' }>>
 
-/** The judge's words as they are stored, by endpoint id. They are about the server: with another url it is judged anew. */
-export type KeptHealth = Readonly<Record<string, Judged & { readonly url: string }>>
+/** The judge's word with the server that it is about: with another url it is judged anew. */
+export type JudgedAt = Judged & { readonly url: string }
+
+/** The judge's words as they are stored, and with them the changes that the database has not confirmed. */
+export type KeptHealth = { readonly judged: readonly (readonly [EndpointId, JudgedAt])[]; readonly waiting: readonly EndpointEvent[] }
 
 /** Outcomes of one block of an endpoint, cancelled ones left out: they say nothing of it. */
 type ToldOutcomes = { readonly atMs: number; readonly good: number; readonly soft: number; readonly hard: number }
@@ -282,7 +288,7 @@ export type LedgerRecord = {
   endpoints: Readonly<Record<string, EndpointLoad>>
   load: CellLoad | null
   queued: number
-  /** The last block folded of each of its last lives, at most two: a late answer may be of the one before. */
+  /** The last block folded of each of its last lives: a late answer may be of one before. */
   folded: readonly { readonly life: string; readonly seq: number }[]
   flow: Flow
   /** Outcomes per endpoint, and how requests found theirs, since this loop woke: for operators. */
@@ -317,9 +323,11 @@ export type LoopState = {
   signed: { readonly generation: number; readonly signature: string | null } | null
   probes: ReadonlyMap<EndpointId, ProbeRecord>
   traffic: ReadonlyMap<EndpointId, Traffic>
-  judged: ReadonlyMap<EndpointId, Judged>
+  judged: ReadonlyMap<EndpointId, JudgedAt>
   /** Changes of health that the database has not yet confirmed, at most limits.eventsWaitingMax; the oldest go. */
-  events: readonly EndpointEvent[]
+  waiting: readonly EndpointEvent[]
+  /** The append under way; there is never more than one. */
+  appending: Promise<void> | null
   loads: ReadonlyMap<ModelName, ModelLoads>
   readonly ledgers: Map<string, LedgerRecord>
   /** The generation of KV's snapshot as far as known, and when it was last written. */

@@ -5,7 +5,7 @@ import { origins } from '../shared/geo.ts'
 import { limits } from '../shared/limits.ts'
 import type { EndpointId, OriginName } from '../shared/ids.ts'
 import type { Block } from '../shared/wire/ledger.ts'
-import type { Flow, Rate } from './facts.ts'
+import type { Flow, LedgerRecord, Rate } from './facts.ts'
 
 export const noFlow: Flow = { arrivals: new Map(), attempts: new Map(), roundTripsMs: new Map() }
 
@@ -50,6 +50,10 @@ export function addBlock(flow: Flow, block: Block, nowMs: number): Flow {
   }
   return { arrivals, attempts, roundTripsMs }
 }
+
+/** Whether a ledger spoke so lately that its numbers may be used. */
+export const isFresh = ({ answeredAtMs }: Pick<LedgerRecord, 'answeredAtMs'>, nowMs: number): boolean =>
+  answeredAtMs !== null && nowMs - answeredAtMs < limits.cellLoadKeptMs
 
 /** Only the endpoints that are still there. */
 export const withoutGone = (flow: Flow, present: ReadonlySet<string>): Flow => ({

@@ -1,30 +1,41 @@
-// The control loop's turn, top to bottom: load, probe, exchange, judge, roll out, publish, tell.
+// The control loop's turn, top to bottom: load, order probes, exchange, judge, roll out, publish, tell, note.
 // It never throws and never waits without a bound: what fails is noted in the status and met again next turn.
-// A crash at any await and a restart give the same result, because only `published`, `keptLiveness` and `copied` are believed
-// after a restart, each is stored before anybody hears of it, and all else is found again by asking.
+// A crash at any await and a restart give the same result, because only `published`, `keptLiveness`, `keptHealth` and `copied` are
+// believed after a restart, each is stored before anybody hears of it, and all else is found again by asking.
 
 import { limits } from '../shared/limits.ts'
 import { within } from '../shared/time.ts'
-import type { Catalogue, KeptLiveness, LoopState, Status } from './facts.ts'
+import type { CellId, EndpointId } from '../shared/ids.ts'
+import type { ProbeOrder } from '../shared/wire/probe.ts'
+import type { Catalogue, KeptHealth, KeptLiveness, LoopState, Target } from './facts.ts'
 import type { LoopPorts, Memory } from './ports.ts'
-import { judge } from './judge/judge.ts'
+import { foldTraffic, judge, relevantTraffic } from './judge/judge.ts'
+import { weightsOf } from './judge/weights.ts'
 import { livenessToKeep } from './probe/liveness.ts'
-import { probe } from './probe/probe.ts'
+import { foldResults, ordersFor } from './probe/probe.ts'
 import { startCopies } from './publish/copies.ts'
+import { nextLoads } from './publish/loads.ts'
 import { contentOf, nextPublished } from './publish/snapshot.ts'
 import { cellTargets, homes, homeTargets, retiredCells } from './publish/targets.ts'
-import { forget, tell } from './publish/tell.ts'
+import { forget, tell, type Heard } from './publish/tell.ts'
 
 /** The state of a loop that has just woken with what was stored. */
 export function awaken(stored: Awaited<ReturnType<Memory['restore']>>): LoopState {
   return {
     published: stored.published,
     keptLiveness: stored.keptLiveness,
+    keptHealth: stored.keptHealth,
     copied: stored.copied,
     generationFloor: stored.generationFloor,
     floorKnown: stored.published !== null,
     catalogue: null,
+    signed: null,
     probes: new Map(),
+    traffic: new Map(),
+    judged: new Map(stored.keptHealth.judged),
+    waiting: stored.keptHealth.waiting,
+    appending: null,
+    loads: new Map(),
     ledgers: new Map(),
     copiedGeneration: 0,
     copiedAtMs: 0,
@@ -52,44 +63,34 @@ async function takeTurn(state: LoopState, ports: LoopPorts, hurry: AbortSignal):
   // Load: one cheap query, and the whole catalogue only when something was written. Without the database the last one serves on.
   const { news, failure } = await load(state, ports)
 
-  // Probe: started here, never awaited; what they find is judged from the next turn on.
+  // Probe: what is due is ordered of the ledgers, which stand near their endpoints. Results come with this exchange or a later one.
   const { catalogue } = state
-  if (catalogue) probe(catalogue.endpoints, state, ports)
+  const orders = catalogue ? orderProbes(catalogue, state, ports) : new Map<CellId, readonly ProbeOrder[]>()
 
   // Exchange: every ledger's numbers, and the snapshot to those that missed it. News from an operator does not wait for this:
   // the telling below is the same call.
   const exchanged = !news && state.published !== null
-  if (exchanged) await tellCells(state, ports, hurry, limits.exchangeTimeoutMs)
+  if (exchanged) await tellCells({ state, ports, hurry, orders }, limits.exchangeTimeoutMs)
 
   if (catalogue) {
-    // Judge: the state in which each endpoint is published.
-    const states = judge(catalogue.endpoints, state.probes)
+    // Judge: the health of each endpoint, stored with what changed.
+    judgeAll(catalogue, state, ports)
     await keepLiveness(state, ports)
+    await keepHealth(state, ports)
 
     // Roll out: advance, hold or abort canaries on the evidence of the exchange. Aliases move by operators alone for now.
 
     // Publish: stored before anybody is told, so that no generation is ever given out twice with two meanings.
     await learnFloor(state, ports)
-    const draft = {
-      content: contentOf(catalogue, states),
-      written: catalogue.written,
-      auditSeq: catalogue.seq,
-      generationFloor: state.generationFloor,
-      retired: state.published ? retiredCells(state.published, state.ledgers) : [],
-    }
-    const next = nextPublished(state.published, draft, ports.clock.nowMs())
-    if (next) {
-      await ports.memory.keepPublished(next)
-      state.published = next
-      state.catalogue = { ...catalogue, written: [] }
-      forget([...cellTargets(next, state.ledgers), ...homes], state)
-    }
+    const published = await publish(catalogue, state, ports)
+    measure(state, ports)
 
     // Tell: those who grant first, a moment later the homes, then the slow copies.
-    if (next || !exchanged) await tellCells(state, ports, hurry, limits.cellsHeadStartMs)
+    if (published || !exchanged) await tellCells({ state, ports, hurry, orders }, limits.cellsHeadStartMs)
   }
   await tellHomes(state, ports, hurry)
   startCopies(state, ports)
+  startAppend(state, ports)
   if (failure) throw failure
 }
 
@@ -109,6 +110,59 @@ async function read(state: LoopState, ports: LoopPorts): Promise<Catalogue | nul
   return seq === state.catalogue?.seq ? null : ports.catalogue.load(state.published?.auditSeq ?? 0)
 }
 
+type Orders = ReadonlyMap<CellId, readonly ProbeOrder[]>
+
+function orderProbes(catalogue: Catalogue, state: LoopState, ports: LoopPorts): Orders {
+  const alive = new Map<CellId, { readonly sinceMs: number; readonly answeredAtMs: number }>()
+  const lastGoodAtMs = new Map<EndpointId, number | null>()
+  for (const [name, record] of state.ledgers) {
+    const { aliveSinceMs: sinceMs, answeredAtMs } = record
+    if (sinceMs !== null && answeredAtMs !== null) alive.set(name as CellId, { sinceMs, answeredAtMs })
+    for (const [id, load] of Object.entries(record.endpoints)) lastGoodAtMs.set(id as EndpointId, load.lastGoodAtMs)
+  }
+  const nowMs = ports.clock.nowMs()
+  const { endpoints } = catalogue
+  const { keptLiveness, probes: records } = state
+  const ordered = ordersFor({ endpoints, records, keptLiveness, alive, lastGoodAtMs, nowMs }, ports.random)
+  state.probes = ordered.records
+  return ordered.orders
+}
+
+function judgeAll(catalogue: Catalogue, state: LoopState, ports: LoopPorts): void {
+  const { probes, traffic, ledgers, judged: before } = state
+  const { judged, events } = judge({ endpoints: catalogue.endpoints, probes, traffic, ledgers, before, nowMs: ports.clock.nowMs() })
+  state.judged = judged
+  state.traffic = relevantTraffic(traffic, judged)
+  state.waiting = [...state.waiting, ...events].slice(-limits.eventsWaitingMax)
+}
+
+/** The next generation, if there is anything new: stored, signed, and then what is published. */
+async function publish(catalogue: Catalogue, state: LoopState, ports: LoopPorts): Promise<boolean> {
+  const draft = {
+    content: contentOf(catalogue, state.judged),
+    written: catalogue.written,
+    auditSeq: catalogue.seq,
+    generationFloor: state.generationFloor,
+    retired: state.published ? retiredCells(state.published, state.ledgers) : [],
+  }
+  const next = nextPublished(state.published, draft, ports.clock.nowMs())
+  if (!next) return false
+  await ports.memory.keepPublished(next)
+  state.published = next
+  state.catalogue = { ...catalogue, written: [] }
+  forget([...cellTargets(next, state.ledgers), ...homes], state)
+  return true
+}
+
+/** What the exchange has shown of load, as it is told with the next calls. */
+function measure(state: LoopState, ports: LoopPorts): void {
+  const snapshot = state.published?.snapshot
+  if (!snapshot) return
+  const nowMs = ports.clock.nowMs()
+  const weights = weightsOf(snapshot.endpoints, state.ledgers, nowMs)
+  state.loads = nextLoads(state.loads, { snapshot, ledgers: state.ledgers, weights, nowMs })
+}
+
 /** Stores liveness when an endpoint's state changed, and only then. */
 async function keepLiveness(state: LoopState, ports: LoopPorts): Promise<void> {
   const liveness: KeptLiveness = livenessToKeep(state.probes)
@@ -117,51 +171,73 @@ async function keepLiveness(state: LoopState, ports: LoopPorts): Promise<void> {
   state.keptLiveness = liveness
 }
 
+/** Stores health when a word of the judge changed, and with it the events of the change, so that a crash loses none. */
+async function keepHealth(state: LoopState, ports: LoopPorts): Promise<void> {
+  const health: KeptHealth = { judged: [...state.judged], waiting: state.waiting }
+  if (JSON.stringify(health) === JSON.stringify(state.keptHealth)) return
+  await ports.memory.keepHealth(health)
+  state.keptHealth = health
+}
+
+/** Appends what waits, beside the turn: a database that is away holds nothing up, and is tried again next turn. */
+function startAppend(state: LoopState, ports: LoopPorts): void {
+  const { waiting } = state
+  if (state.appending || waiting.length === 0) return
+  const appended = ports.events.append(waiting).then(
+    () => true,
+    () => false,
+  )
+  state.appending = within(appended, limits.copyWaitMsMax, false, ports.timer).then((isDone) => {
+    state.appending = null
+    if (isDone) state.waiting = state.waiting.filter((event) => !waiting.includes(event))
+  })
+}
+
 /** With nothing stored (a new object, or a lost one) the homes and the slow copy may know of generations already given out. */
 async function learnFloor(state: LoopState, ports: LoopPorts): Promise<void> {
   if (state.floorKnown) return
   // Once in an object's life, so it is not hurried.
   const hurry = new AbortController().signal
   const copied = ports.copies.snapshotGeneration().catch(() => 0)
-  await tell(homes, state, ports, { withinMs: limits.exchangeTimeoutMs, hurry })
+  await tellAll(homes, { state, ports, hurry, orders: new Map() }, limits.exchangeTimeoutMs)
   const generation = await within(copied, limits.exchangeTimeoutMs, 0, ports.timer)
   state.generationFloor = Math.max(state.generationFloor, generation)
   state.floorKnown = true
 }
 
-async function tellCells(state: LoopState, ports: LoopPorts, hurry: AbortSignal, withinMs: number): Promise<void> {
-  if (!state.published) return
-  await tell(cellTargets(state.published, state.ledgers), state, ports, { withinMs, hurry })
+type Round = { readonly state: LoopState; readonly ports: LoopPorts; readonly hurry: AbortSignal; readonly orders: Orders }
+
+async function tellCells(round: Round, withinMs: number): Promise<void> {
+  const { published, ledgers } = round.state
+  if (published) await tellAll(cellTargets(published, ledgers), round, withinMs)
 }
 
 async function tellHomes(state: LoopState, ports: LoopPorts, hurry: AbortSignal): Promise<void> {
   if (!state.published) return
-  const nowMs = ports.clock.nowMs()
-  await tell(homeTargets(state.published, state.ledgers, nowMs), state, ports, { withinMs: limits.exchangeTimeoutMs, hurry })
+  const targets = homeTargets(state.published, state.ledgers, ports.clock.nowMs())
+  await tellAll(targets, { state, ports, hurry, orders: new Map() }, limits.exchangeTimeoutMs)
 }
 
-/** What the admin API shows. */
-export function statusOf(state: LoopState): Status {
-  const snapshot = state.published?.snapshot
-  return {
-    generation: snapshot?.generation ?? 0,
-    publishedAtMs: snapshot?.publishedAtMs ?? null,
-    catalogueSeq: state.catalogue?.seq ?? null,
-    endpoints: (snapshot?.endpoints ?? []).map(({ id, cell, state: published }) => ({
-      id,
-      cell,
-      state: published,
-      lastProbe: state.probes.get(id)?.last ?? null,
-    })),
-    ledgers: [...state.ledgers].map(([name, { generation, inFlight, outcomes, answeredAtMs, error }]) => ({
-      name,
-      generation,
-      inFlight,
-      outcomes,
-      answeredAtMs,
-      error,
-    })),
-    copies: { generation: state.copiedGeneration, credentialsSeq: state.copied.seq, error: state.copyError },
-    lastTurn: state.lastTurn,
+async function tellAll(targets: readonly Target[], { state, ports, hurry, orders }: Round, withinMs: number): Promise<void> {
+  await sign(state, ports)
+  const hear = ({ blocks, probes }: Heard): void => {
+    const nowMs = ports.clock.nowMs()
+    state.traffic = foldTraffic(state.traffic, blocks, nowMs)
+    state.probes = foldResults(state.probes, probes, nowMs)
   }
+  await tell({ targets, withinMs, hurry, orders: stillOpen(orders, state), hear }, state, ports)
+}
+
+/** Orders without those that were answered earlier in this turn: told again they would be carried out again. */
+const stillOpen = (orders: Orders, { probes }: LoopState): Orders =>
+  new Map(
+    [...orders].map(([cell, told]) => [cell, told.filter(({ id, endpoint, kind }) => probes.get(endpoint)?.open[kind]?.order.id === id)]),
+  )
+
+/** Signs the published snapshot, once. */
+async function sign(state: LoopState, ports: LoopPorts): Promise<void> {
+  const snapshot = state.published?.snapshot
+  if (!snapshot || state.signed?.generation === snapshot.generation) return
+  const signer = await ports.signer()
+  state.signed = { generation: snapshot.generation, signature: signer ? await signer.sign(JSON.stringify(snapshot)) : null }
 }

@@ -10,6 +10,7 @@ import type { Asked, Dialect, Told, Trail, Voice, Walked } from './facts.ts'
 import type { EdgePorts } from './ports.ts'
 import { modelsFor } from './http/models.ts'
 import { countTokens, messages } from './http/messages.ts'
+import { explainLine } from './http/explain.ts'
 import { chat, completions, embeddings } from './http/openai.ts'
 import {
   generate,
@@ -168,10 +169,13 @@ function authorizationOf(c: EdgeContext): string | null {
 const portsOf = (c: EdgeContext): EdgePorts => portsFor(c.env, c.executionCtx)
 
 function respond(walked: Walked, voice: Voice): Response {
-  if (!walked.answer.ok) return errorResponse(tell(walked.answer.error), walked.trail, voice)
+  const explained = explainHeaders(walked)
+  if (!walked.answer.ok) return errorResponse(tell(walked.answer.error), walked.trail, voice, explained)
   const { status, contentType, headers, body } = walked.answer.value
-  return new Response(body, { status, headers: { ...headers, ...trailHeaders(walked.trail), 'content-type': contentType } })
+  return new Response(body, { status, headers: { ...headers, ...trailHeaders(walked.trail), ...explained, 'content-type': contentType } })
 }
+
+const explainHeaders = ({ explained }: Walked): Record<string, string> => (explained ? { 'isochrone-explain': explainLine(explained) } : {})
 
 /** A response that went no way: no version, no endpoint. */
 const trailOf = (c: EdgeContext): Trail => ({

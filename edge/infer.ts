@@ -1,23 +1,27 @@
 // The request's way, top to bottom: admit -> cache -> route -> call -> stream -> record.
 // Each stage returns a value or a refusal; none writes a response. Before the first byte a failed attempt may be followed by one
-// other; a "no" that rests on an old snapshot is checked against a newer one before it is said.
+// other, and a slow one may get a second copy beside it; a "no" that rests on an old snapshot is checked against a newer one before it is said.
 
 import { assert, err, ok, type Result } from '../shared/result.ts'
 import { limits } from '../shared/limits.ts'
-import type { EndpointId, ModelName, OriginName, VersionId } from '../shared/ids.ts'
+import type { ModelName, OriginName, VersionId } from '../shared/ids.ts'
 import type { InferenceRefusal } from '../shared/refusal.ts'
 import type { Credential } from '../shared/wire/credential.ts'
 import type { Snapshot } from '../shared/wire/snapshot.ts'
-import type { Admitted, Answer, Asked, Attempt, CallFailure, Routed, Walked } from './facts.ts'
+import type { Admitted, Answer, Asked, Attempt, CallFailure, Explanation, Routed, Walked } from './facts.ts'
 import type { EdgePorts } from './ports.ts'
 import { admit, identify } from './admit/admit.ts'
 import { aliasFor, chosen } from './admit/assign.ts'
 import { cache } from './cache/cache.ts'
 import { call } from './call/call.ts'
+import { hedge, type Racer } from './call/hedge.ts'
 import { mayRetry } from './call/retry.ts'
 import { laneFor } from './lane/lanes.ts'
+import { settledAfterFailure } from './record/outcome.ts'
 import { record } from './record/record.ts'
+import { explainer } from './route/explain.ts'
 import { route } from './route/route.ts'
+import type { View } from './route/trip.ts'
 import type { Patience } from './stream/alarm.ts'
 import { open } from './stream/stream.ts'
 
@@ -69,17 +73,23 @@ async function walk(asked: Asked, known: Snapshot, ports: EdgePorts, roundsBefor
   let admitted = admission.value
   const failed: Attempt[] = []
   let lastRefusal: InferenceRefusal | null = null
+  let enginesMs = 0
+  const explain = admitted.explain ? explainer() : null
+  const sofar = () => ({ admitted, failed, enginesMs, explained: explain?.told(failed) ?? null })
 
   // Bypass is the only answer yet; the call stands where the cache's will.
   cache()
 
   for (let round = 1; round <= limits.roundsMax; round++) {
-    const routed = await route(
-      asked,
-      admitted,
-      { snapshot, avoid: failed.map((each) => each.endpoint), round: roundsBefore + round },
-      ports,
-    )
+    const isFirst = failed.length === 0
+    const view: View = {
+      snapshot,
+      avoid: failed.map(({ endpoint }) => endpoint),
+      round: `${roundsBefore + round}`,
+      purpose: isFirst ? 'first' : 'retry',
+      explain,
+    }
+    const routed = await route(asked, admitted, view, ports)
 
     // The ledger may have told us that the world has moved on: what was admitted must still hold, or a revoked key would get one more answer.
     const newer = ports.snapshots.newest(snapshot)
@@ -87,38 +97,99 @@ async function walk(asked: Asked, known: Snapshot, ports: EdgePorts, roundsBefor
       snapshot = newer
       admission = await admit(asked, snapshot, ports)
       if (!admission.ok || admission.value.version !== admitted.version) {
-        if (routed.ok) ports.afterResponse(giveBack(routed.value, 'cancelled', ports))
-        if (!admission.ok) return refused(asked, admission.error, ports, { admitted, failed })
+        if (routed.ok) ports.ledgers.giveBack(routed.value.endpoint.cell, routed.value.lease)
+        if (!admission.ok) return refused(asked, admission.error, ports, sofar())
         admitted = admission.value
         continue
       }
     }
-    if (!routed.ok) return refused(asked, refusalAfter(lastRefusal, routed.error), ports, { admitted, failed })
+    if (!routed.ok) return refused(asked, refusalAfter(lastRefusal, routed.error), ports, sofar())
+    if (isFirst) {
+      ports.ledgers.count(routed.value.endpoint.cell, { way: routed.value.way, origin: asked.origin })
+      ports.reflexes.depositRetry()
+    }
 
     const sentAtMs = ports.clock.nowMs()
-    const answered = await tryOnce(asked, admitted, routed.value, snapshot, ports).catch((bug: unknown) => {
-      // A bug must not take the endpoint's place with it until the deadline.
-      ports.afterResponse(giveBack(routed.value, 'cancelled', ports))
-      throw bug
-    })
-    if (answered.ok) return served(asked, { admitted, routed: routed.value, begun: answered.value, failed }, ports)
+    const trip: Trip = { asked, admitted, under: snapshot, failed, mayRace: routed.value.hedgeAfterMs !== null }
+    const sent = await attempt(trip, routed.value, view, ports)
+    const answered = await sent.answer
+    enginesMs += ports.clock.nowMs() - sentAtMs
+    if (answered.ok) return served(asked, { sent, answer: answered.value }, ports, sofar())
 
-    const { refusal, outcome } = answered.error
-    ports.afterResponse(giveBack(routed.value, outcome, ports))
-    failed.push(attemptOf(routed.value, answered.error, ports.clock.nowMs() - sentAtMs))
-    lastRefusal = refusal
+    lastRefusal = answered.error.refusal
     if (!mayRetry(answered.error, failed.length, admitted.deadlineMs, ports.clock.nowMs()))
-      return refused(asked, refusal, ports, { admitted, failed })
+      return refused(asked, lastRefusal, ports, sofar())
   }
   // Only a snapshot that changes the version again and again gets here.
-  return refused(asked, { reason: 'no_capacity', model: admitted.wish.model, retryAfterMs: limits.retryAfterMsDefault }, ports, {
-    admitted,
-    failed,
-  })
+  const full: InferenceRefusal = { reason: 'no_capacity', model: admitted.wish.model, retryAfterMs: limits.retryAfterMsDefault }
+  return refused(asked, full, ports, sofar())
 }
 
-/** `upstreamMs` is the engine's part of the wait: to the commit of a stream, to the last byte of a held answer. */
-type Begun = { readonly answer: Answer; readonly upstreamMs: number }
+/** What the attempts of a request have in common. */
+type Trip = {
+  readonly asked: Asked
+  readonly admitted: Admitted
+  readonly under: Snapshot
+  /** Where each leaves what became of it. */
+  readonly failed: Attempt[]
+  /** Two of them may run at once. */
+  readonly mayRace: boolean
+}
+
+/** An attempt under way. Its lease is settled when it fails or is cancelled; of the one that answers, that is for record. */
+type Sent = Racer & {
+  readonly routed: Routed
+  readonly sentAtMs: number
+  readonly answer: Promise<Result<Answer, CallFailure>>
+}
+
+/** Sends the request and, should the answer be slow and the ledger allow it, a second copy. Resolves with the attempt that counts. */
+async function attempt(trip: Trip, routed: Routed, view: View, ports: EdgePorts): Promise<Sent> {
+  const first = send(trip, routed, ports)
+  if (routed.hedgeAfterMs === null) return first
+  const copy = async (over: AbortSignal): Promise<Sent | null> => {
+    const beside = { ...view, avoid: [...view.avoid, routed.endpoint.id], round: `${view.round}h`, purpose: 'hedge' as const }
+    const other = await route(trip.asked, trip.admitted, beside, ports)
+    if (!other.ok) return null
+    if (!over.aborted) return send(trip, other.value, ports)
+    ports.ledgers.giveBack(other.value.endpoint.cell, other.value.lease)
+    return null
+  }
+  return hedge(first, routed.hedgeAfterMs, copy, ports.timer)
+}
+
+function send({ asked, admitted, under, failed, mayRace }: Trip, routed: Routed, ports: EdgePorts): Sent {
+  const { endpoint, lease } = routed
+  const sentAtMs = ports.clock.nowMs()
+  const stopping = new AbortController()
+  let isSettled = false
+  const fail = (outcome: CallFailure['outcome'], detail: string): void => {
+    isSettled = true
+    failed.push({ endpoint: endpoint.id, region: endpoint.region, lease, outcome, tookMs: ports.clock.nowMs() - sentAtMs, detail })
+  }
+  const trying = async (): Promise<Result<Answer, CallFailure>> => {
+    const gone = mayRace ? AbortSignal.any([asked.gone, stopping.signal]) : asked.gone
+    const answered = await tryOnce({ ...asked, gone }, admitted, routed, under, ports).catch((bug: unknown) => {
+      // A bug must not take the endpoint's place with it until the deadline.
+      if (!isSettled) ports.ledgers.giveBack(endpoint.cell, lease)
+      throw bug
+    })
+    if (answered.ok || isSettled) return answered
+    const { outcome, refusal } = answered.error
+    fail(outcome, 'detail' in refusal ? refusal.detail : refusal.reason)
+    ports.ledgers.settle(endpoint.cell, settledAfterFailure(routed, answered.error, ports.clock.nowMs() - sentAtMs))
+    if (outcome === 'hard_failure' || outcome === 'soft_failure') ports.reflexes.failed(endpoint.id)
+    return answered
+  }
+  // Also when it has answered: two may do so at once, and only one of them counts.
+  const cancel = (): void => {
+    if (isSettled) return
+    fail('cancelled', 'another copy was sooner')
+    ports.ledgers.giveBack(endpoint.cell, lease)
+    stopping.abort()
+  }
+  return { routed, sentAtMs, answer: trying(), cancel }
+}
 
 async function tryOnce(
   asked: Asked,
@@ -126,8 +197,7 @@ async function tryOnce(
   routed: Routed,
   under: Snapshot,
   ports: EdgePorts,
-): Promise<Result<Begun, CallFailure>> {
-  const sentAtMs = ports.clock.nowMs()
+): Promise<Result<Answer, CallFailure>> {
   const lane = laneFor(asked.dialect.operation, routed.endpoint.operations)
   // Routing offers only endpoints that can do it; one that cannot is a bug of the table of lanes.
   assert(lane, `no lane for ${asked.dialect.operation} on ${routed.endpoint.id}`)
@@ -137,8 +207,7 @@ async function tryOnce(
   if (!called.ok) return called
   const cadence = ports.cadences.of(admitted.version)
   const terms = { voice: asked.dialect.voice, patience, cadence, receivedAtMs: asked.receivedAtMs }
-  const opened = await open(called.value, terms, ports)
-  return opened.ok ? ok({ answer: opened.value, upstreamMs: ports.clock.nowMs() - sentAtMs }) : opened
+  return open(called.value, terms, ports)
 }
 
 /** How long a model's stream may take to begin, by its own row or the platform's default. */
@@ -150,19 +219,6 @@ function patienceOf(snapshot: Snapshot, model: ModelName): Patience {
     keepAliveMs: limits.keepAliveMs,
   }
 }
-
-async function giveBack(routed: Routed, outcome: CallFailure['outcome'], ports: EdgePorts): Promise<void> {
-  if (routed.lease) await ports.ledgers.settle(routed.endpoint.cell, [{ leaseId: routed.lease, outcome, ttfbMs: null }])
-}
-
-const attemptOf = (routed: Routed, failure: CallFailure, tookMs: number): Attempt => ({
-  endpoint: routed.endpoint.id,
-  region: routed.endpoint.region,
-  lease: routed.lease,
-  outcome: failure.outcome,
-  tookMs,
-  detail: 'detail' in failure.refusal ? failure.refusal.detail : failure.refusal.reason,
-})
 
 /** After a failed attempt "nobody else is there" is less useful than what happened, unless waiting helps. */
 function refusalAfter(last: InferenceRefusal | null, routing: InferenceRefusal): InferenceRefusal {
@@ -178,6 +234,8 @@ function restsOnSnapshot(refusal: InferenceRefusal): boolean {
     'expired_key',
     'no_endpoint',
     'no_healthy_endpoint',
+    'residency_unmet',
+    'scope_missing',
     'unsupported_operation',
     'unknown_version',
   ].includes(refusal.reason)
@@ -185,50 +243,60 @@ function restsOnSnapshot(refusal: InferenceRefusal): boolean {
 
 const noBytes = new Uint8Array(0)
 
-type Way = { readonly admitted: Admitted; readonly routed: Routed; readonly begun: Begun; readonly failed: readonly Attempt[] }
+/** What was learnt on the way so far. `enginesMs`: how long engines were waited for, until a stream's commit or a whole answer's end. */
+type Sofar = {
+  readonly admitted: Admitted | null
+  readonly failed: readonly Attempt[]
+  readonly enginesMs: number
+  readonly explained: Explanation | null
+}
 
-function served(asked: Asked, { admitted, routed, begun, failed }: Way, ports: EdgePorts): Walked {
+const nothingYet: Sofar = { admitted: null, failed: [], enginesMs: 0, explained: null }
+
+function served(
+  asked: Asked,
+  { sent, answer }: { readonly sent: Sent; readonly answer: Answer },
+  ports: EdgePorts,
+  so: Sofar & { readonly admitted: Admitted },
+): Walked {
   asked.body.forget()
-  const overheadMs = ownMs(asked, failed, ports) - begun.upstreamMs
+  const { routed, sentAtMs } = sent
+  const { admitted, failed, explained } = so
   return {
-    answer: ok(begun.answer),
+    answer: ok(answer),
     trail: {
       requestId: asked.requestId,
       version: admitted.version,
       region: routed.endpoint.region,
       endpoint: routed.endpoint.id,
-      overheadMs: Math.max(0, overheadMs),
+      overheadMs: ownMs(asked, so, ports),
     },
     // What was asked is on its way; keeping ten megabytes of it for the length of a stream would fill the isolate.
     admitted: { ...admitted, bytes: noBytes, wish: { ...admitted.wish, json: null } },
     failed,
-    serving: { routed, ttfbMs: begun.answer.ttfbMs },
+    serving: { routed, ttfbMs: answer.ttfbMs, sentAtMs },
+    explained,
   }
 }
 
-function refused(
-  asked: Asked,
-  refusal: InferenceRefusal,
-  ports: EdgePorts,
-  so: { readonly admitted: Admitted | null; readonly failed: readonly Attempt[] } = { admitted: null, failed: [] },
-): Walked {
+function refused(asked: Asked, refusal: InferenceRefusal, ports: EdgePorts, so: Sofar = nothingYet): Walked {
   const last = so.failed.at(-1)
-  const endpoint: EndpointId | null = last?.endpoint ?? null
   return {
     answer: err(refusal),
     trail: {
       requestId: asked.requestId,
       version: so.admitted?.version ?? null,
       region: last?.region ?? null,
-      endpoint,
-      overheadMs: Math.max(0, ownMs(asked, so.failed, ports)),
+      endpoint: last?.endpoint ?? null,
+      overheadMs: ownMs(asked, so, ports),
     },
     admitted: so.admitted,
     failed: so.failed,
     serving: null,
+    explained: so.explained,
   }
 }
 
-/** Time since the arrival without the waits that were not ours: for the sender's body, and for engines that failed. */
-const ownMs = (asked: Asked, failed: readonly Attempt[], ports: EdgePorts): number =>
-  ports.clock.nowMs() - asked.receivedAtMs - asked.body.waitedMs() - failed.reduce((sum, { tookMs }) => sum + tookMs, 0)
+/** Time since the arrival without the waits that were not ours: for the sender's body, and for engines. */
+const ownMs = (asked: Asked, { enginesMs }: Sofar, ports: EdgePorts): number =>
+  Math.max(0, ports.clock.nowMs() - asked.receivedAtMs - asked.body.waitedMs() - enginesMs)

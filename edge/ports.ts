@@ -20,7 +20,7 @@ export type Snapshots = {
   /** What memory holds, when it is newer than `known`; asks nobody. */
   readonly newest: (known: Snapshot) => Snapshot | null
   /** Takes over what a ledger's answer brought; a lower generation than the known one is ignored. */
-  readonly adopt: (answer: { readonly generation: number; readonly snapshot: Snapshot | null }) => void
+  readonly adopt: (answer: Pick<News, 'generation' | 'snapshot' | 'deltas'>) => void
 }
 
 export type CredentialLookup = { readonly found: Credential } | 'unknown' | 'unreachable'
@@ -64,16 +64,16 @@ export type Ledgers = {
   readonly giveBack: (cell: CellId, lease: LeaseId) => void
   /** Counts a request where it was sent first, and how it found its endpoint. */
   readonly count: (cell: CellId, request: { readonly way: RouteWay; readonly origin: OriginName }) => void
-  /** Leases of this isolate in the cell that are live now. */
-  readonly liveIn: (cell: CellId) => number
+  /** Leases of this isolate in the cell that are live now and began at this time or later. */
+  readonly begunSince: (cell: CellId, sinceMs: number) => number
 }
 
 /** How full the cells are, as this isolate was last told. */
 export type Loads = {
   /** The model's numbers; null when unknown or too old to rely on. */
   readonly fresh: (model: ModelName) => ModelLoads | null
-  /** One cell's, from its own last answer when that is newer; null when unknown or too old. */
-  readonly cell: (model: ModelName, cell: CellId) => CellLoad | null
+  /** One cell's and when it was true, from its own last answer when that is newer; null when unknown or too old. */
+  readonly cell: (model: ModelName, cell: CellId) => { readonly load: CellLoad; readonly atMs: number } | null
 }
 
 /** What this isolate does on its own account. */

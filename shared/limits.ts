@@ -196,6 +196,8 @@ export const limits = {
   /** Endpoints left aside by one isolate at once. */
   reflexesHeldMax: 1_000,
 
+  /** Changes of the snapshot that a ledger can still tell one by one; whoever is further behind gets the whole. */
+  deltasKeptMax: 16,
   /** Blocks of outcomes that a ledger keeps for a core that does not ask; older ones are summed into one. */
   blocksKeptMax: 60,
   /** Endpoints, origins and ways told apart in a block; a cell has fewer endpoints, the world nine origins, and there are five ways. */
@@ -240,12 +242,10 @@ export const limits = {
   statusBytesMax: 256 * 1024,
   /** Probes under way at once in one ledger: a Worker may wait for the headers of six fetches at a time. */
   probesAtOnceMax: 5,
-  /**
-   * Of these, generations at most, for they last; and at most one of a kind that an endpoint let run out of time before, so that dead
-   * endpoints cannot take the places of living ones.
-   */
+  /** Of these, at most so many that will last, so that the others always find a place: questions for a token, and what took so long before. */
+  slowProbesAtOnceMax: 3,
   generationsAtOnceMax: 2,
-  silentProbesAtOnceMax: 1,
+  slowProbeMs: 500,
   /** Orders that wait for a place in one ledger, and how long: then they go back undone, and core orders what is most overdue anew. */
   probesQueuedMax: 512,
   probeWaitMsMax: 1_500,
@@ -280,6 +280,10 @@ export const limits = {
 
   /** How fast demand and rates follow what blocks tell: they forget to a third in this time. */
   demandMs: 10_000,
+  /** Mean service of a model of which none was measured: a plausible generation. */
+  serviceUnmeasuredMs: 1_000,
+  /** Changes of health that wait for a database that is away; a whole fleet's, a few times over. */
+  eventsWaitingMax: 5_000,
   /** Weight of one more second's mean in a measured round trip. */
   roundTripSmoothing: 0.2,
   /** Weights are used for about this long: a turn, and the way to isolates that ask each second. */

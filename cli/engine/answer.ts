@@ -4,6 +4,7 @@ import { verdictAfter, type Fault } from './faults.ts'
 import { generate, type End, type Job, type Meter } from './generate.ts'
 import type { Model } from './model.ts'
 import { internal, queueFull, unloaded, type Refusal } from './refuse.ts'
+import { slowed } from './slow.ts'
 import { openSpeaker, type Speaker } from './speaker.ts'
 import type { Voice } from './voice.ts'
 import { untilAborted, type Wire } from './wire.ts'
@@ -93,7 +94,9 @@ async function runChoice({ work, wire, deps, speaker, signal }: Turn, job: Job, 
       if (verdict === 'cut') wire.cut()
       await untilAborted(signal)
     }
-    const worker = { model: work.model, sequence: lease.resource, meter: deps }
+    const factor = work.fault.kind === 'run' ? work.fault.slowFactor : 1
+    const sequence = slowed(lease.resource, factor, { nowMs: deps.nowMs, signal })
+    const worker = { model: work.model, sequence, meter: deps }
     const end = await generate(job, worker, { say: (piece) => speaker.say(index, piece), pause }, signal)
     if (end !== null) speaker.close(index, end)
     return end

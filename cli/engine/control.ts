@@ -1,46 +1,50 @@
 // cli/engine/control.ts — the control port: faults and state, apart from the main port so that no fault can lock its master out.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { Door } from './door.ts'
 import { gauges, type Engine } from './engine.ts'
-import { noFaults, readFaults } from './faults.ts'
+import { noFaults, readFaults, type Faults } from './faults.ts'
 import { internal, invalid, routeNotFound, wrongMethod } from './refuse.ts'
 import { keepAliveMs, openWire, readJson, type Wire } from './wire.ts'
 
 /** Builds the server; the caller listens. */
-export function openControl(engine: Engine): Server {
-  return createServer({ keepAliveTimeout: keepAliveMs }, (request, response) => void exchange(request, response, engine))
+export function openControl(engine: Engine, door: Door): Server {
+  const under = { engine, door }
+  return createServer({ keepAliveTimeout: keepAliveMs }, (request, response) => void exchange(request, response, under))
 }
 
-async function exchange(request: IncomingMessage, response: ServerResponse, engine: Engine): Promise<void> {
+type Under = { readonly engine: Engine; readonly door: Door }
+
+async function exchange(request: IncomingMessage, response: ServerResponse, under: Under): Promise<void> {
   const wire = openWire(request, response)
   try {
-    await follow(request, wire, engine)
+    await follow(request, wire, under)
   } catch (error) {
-    engine.log(
+    under.engine.log(
       `control ${request.method} ${request.url} failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
     )
     wire.refuse(internal())
   }
 }
 
-async function follow(request: IncomingMessage, wire: Wire, engine: Engine): Promise<void> {
+async function follow(request: IncomingMessage, wire: Wire, under: Under): Promise<void> {
   const { pathname } = new URL(request.url ?? '/', 'http://engine')
   const method = request.method ?? 'GET'
   switch (pathname) {
     case '/state':
-      return method === 'GET' ? wire.json(200, await state(engine)) : wire.refuse(wrongMethod(method, pathname, 'GET'))
+      return method === 'GET' ? wire.json(200, await state(under.engine)) : wire.refuse(wrongMethod(method, pathname, 'GET'))
     case '/faults':
-      return faults(method, request, wire, engine)
+      return faults(method, request, wire, under)
     default:
       return wire.refuse(routeNotFound(method, pathname))
   }
 }
 
-async function faults(method: string, request: IncomingMessage, wire: Wire, engine: Engine): Promise<void> {
+async function faults(method: string, request: IncomingMessage, wire: Wire, under: Under): Promise<void> {
   switch (method) {
     case 'GET':
-      return wire.json(200, engine.faults.current())
+      return wire.json(200, under.engine.faults.current())
     case 'DELETE':
-      engine.faults.set(noFaults)
+      await put(noFaults, under)
       return wire.json(200, noFaults)
     case 'PUT': {
       const body = await readJson(request)
@@ -48,12 +52,18 @@ async function faults(method: string, request: IncomingMessage, wire: Wire, engi
       if (!body.ok) return wire.refuse(body.refusal)
       const read = readFaults(body.value)
       if (!read.ok) return wire.refuse(invalid(read.problem.message, read.problem.param))
-      engine.faults.set(read.value)
+      await put(read.value, under)
       return wire.json(200, read.value)
     }
     default:
       return wire.refuse(wrongMethod(method, '/faults', 'GET, PUT, DELETE'))
   }
+}
+
+/** In force when this resolves. */
+async function put(next: Faults, { engine, door }: Under): Promise<void> {
+  engine.faults.set(next)
+  await door.setOpen(!next.closed)
 }
 
 async function state(engine: Engine): Promise<object> {

@@ -8,6 +8,7 @@ import type { Model } from './model.ts'
 import type { Loaded } from './models.ts'
 import { textPrompt } from './prompt.ts'
 import { invalid, no, ok, queueFull, unloaded, type Result } from './refuse.ts'
+import { stretch } from './slow.ts'
 import { untilAborted, type Wire } from './wire.ts'
 
 /** Answers `body` in OpenAI's shape. */
@@ -31,7 +32,7 @@ export type EmbedWork = {
   readonly say: (vectors: readonly Float32Array[], promptTokens: number) => void
 }
 
-/** Answers with one vector per input. Takes one slot for all; of the faults only errors and hangs apply. */
+/** Answers with one vector per input. Takes one slot for all; of the faults only errors, hangs and slowness apply. */
 export async function embedAll({ loaded, inputs, fault, say }: EmbedWork, wire: Wire, engine: Engine): Promise<Outcome> {
   return loaded.use(async () => {
     const { model, closing } = loaded
@@ -46,7 +47,11 @@ export async function embedAll({ loaded, inputs, fault, say }: EmbedWork, wire: 
       const vectors: Float32Array[] = []
       for (const input of inputs) {
         if (signal.aborted) break
-        vectors.push(unitVector(await measured(engine, input, model.embed)))
+        const startMs = engine.nowMs()
+        const vector = await model.embed(input)
+        if (fault.kind === 'run') await stretch(fault.slowFactor, startMs, { nowMs: engine.nowMs, signal })
+        count(engine, input, startMs)
+        vectors.push(unitVector(vector))
       }
       if (wire.signal.aborted) return 'aborted'
       if (signal.aborted) {
@@ -91,18 +96,11 @@ export function embedInputs(model: Model, prompts: readonly Prompt[], field: str
   return ok(inputs)
 }
 
-async function measured(
-  { nowMs, tally }: Engine,
-  input: readonly number[],
-  embedding: (tokens: readonly number[]) => Promise<readonly number[]>,
-): Promise<readonly number[]> {
-  const startMs = nowMs()
-  const vector = await embedding(input)
+function count({ nowMs, tally }: Engine, input: readonly number[], startMs: number): void {
   tally.promptTokens += input.length
   tally.promptMs += nowMs() - startMs
   // The embedding context decodes one input at a time.
   tally.decodes += 1
   tally.busySlots += 1
   tally.contextTokensMax = Math.max(tally.contextTokensMax, input.length)
-  return vector
 }

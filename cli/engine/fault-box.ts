@@ -14,6 +14,7 @@ export type FaultBox = {
 export function openFaultBox(first: Faults, seed: number): FaultBox {
   let faults = first
   let chance = seededChance(seed)
+  let errorsInARow = 0
   // At most one per model being loaded, and those are bounded.
   let held: (() => void)[] = []
   return {
@@ -21,11 +22,16 @@ export function openFaultBox(first: Faults, seed: number): FaultBox {
     set: (next) => {
       faults = next
       chance = seededChance(seed)
+      errorsInARow = 0
       if (next.hangLoad) return
       for (const release of held) release()
       held = []
     },
-    draw: () => drawFault(faults, chance),
+    draw: () => {
+      const fault = drawFault(faults, chance, errorsInARow)
+      errorsInARow = fault.kind === 'error' ? errorsInARow + 1 : 0
+      return fault
+    },
     untilLoadMayGo: () => (faults.hangLoad ? new Promise((resolve) => held.push(resolve)) : Promise.resolve()),
   }
 }

@@ -9,6 +9,12 @@ export type Faults = {
   /** Share of inference requests answered with `errorStatus`. */
   readonly errorShare: number
   readonly errorStatus: number
+  /** After so many errors one after another the next request is spared; null: none is. */
+  readonly errorsInARowMax: number | null
+  /** Sent with every error as Retry-After, in seconds. */
+  readonly retryAfterS: number | null
+  /** Work takes this many times as long: reading the prompt, each token, each embedding. */
+  readonly slowFactor: number
   /** Share of inference requests that are accepted and never answered. */
   readonly hangBeforeFirstToken: number
   /** An answer that gets this long stops there, with its connection open. */
@@ -19,6 +25,10 @@ export type Faults = {
   readonly healthStatus: number | null
   /** Added to the health paths only, on top of `latencyMs`. */
   readonly healthLatencyMs: number
+  /** The metrics path answers this instead of its page. */
+  readonly metricsStatus: number | null
+  /** The main port is closed: connections are destroyed and new ones refused. */
+  readonly closed: boolean
   /** Models stay in the state LOADING until this is taken away. */
   readonly hangLoad: boolean
 }
@@ -27,22 +37,29 @@ export const noFaults: Faults = {
   latencyMs: 0,
   errorShare: 0,
   errorStatus: 500,
+  errorsInARowMax: null,
+  retryAfterS: null,
+  slowFactor: 1,
   hangBeforeFirstToken: 0,
   stallAfterTokens: null,
   cutAfterTokens: null,
   healthStatus: null,
   healthLatencyMs: 0,
+  metricsStatus: null,
+  closed: false,
   hangLoad: false,
 }
 
 /** What happens to one request. */
 export type Fault =
-  | { readonly kind: 'error'; readonly status: number }
+  | { readonly kind: 'error'; readonly status: number; readonly retryAfterS: number | null }
   | { readonly kind: 'hang' }
-  | { readonly kind: 'run'; readonly stallAfterTokens: number | null; readonly cutAfterTokens: number | null }
+  | ({ readonly kind: 'run' } & Pick<Faults, 'slowFactor' | 'stallAfterTokens' | 'cutAfterTokens'>)
 
 /** A minute is longer than any timeout worth trying. */
 const latencyMsMax = 60_000
+/** A token of 5 ms takes half a second then. */
+const slowFactorMax = 100
 
 const range = (least: number, most: number, what: string) =>
   v.pipe(v.number(`must be ${what}`), v.minValue(least, `must be ${what}`), v.maxValue(most, `must be ${what}`))
@@ -51,11 +68,15 @@ const whole = (least: number, most: number) => {
   return v.pipe(range(least, most, what), v.integer(`must be ${what}`))
 }
 const share = range(0, 1, 'a share from 0 to 1')
+const flag = v.boolean('must be true or false')
 
 const FaultsBody = v.strictObject({
   latencyMs: v.optional(whole(0, latencyMsMax), noFaults.latencyMs),
   errorShare: v.optional(share, noFaults.errorShare),
   errorStatus: v.optional(whole(400, 599), noFaults.errorStatus),
+  errorsInARowMax: v.optional(v.nullable(whole(1, 1_000_000)), noFaults.errorsInARowMax),
+  retryAfterS: v.optional(v.nullable(whole(0, 3_600)), noFaults.retryAfterS),
+  slowFactor: v.optional(range(1, slowFactorMax, `a number from 1 to ${slowFactorMax}`), noFaults.slowFactor),
   hangBeforeFirstToken: v.optional(
     v.lazy((value) => (typeof value === 'boolean' ? v.pipe(v.boolean(), v.transform(Number)) : share)),
     noFaults.hangBeforeFirstToken,
@@ -64,7 +85,9 @@ const FaultsBody = v.strictObject({
   cutAfterTokens: v.optional(v.nullable(whole(1, 1_000_000)), noFaults.cutAfterTokens),
   healthStatus: v.optional(v.nullable(whole(200, 599)), noFaults.healthStatus),
   healthLatencyMs: v.optional(whole(0, latencyMsMax), noFaults.healthLatencyMs),
-  hangLoad: v.optional(v.boolean('must be true or false'), noFaults.hangLoad),
+  metricsStatus: v.optional(v.nullable(whole(400, 599)), noFaults.metricsStatus),
+  closed: v.optional(flag, noFaults.closed),
+  hangLoad: v.optional(flag, noFaults.hangLoad),
 })
 
 export type ReadFaults = { readonly ok: true; readonly value: Faults } | { readonly ok: false; readonly problem: Problem }
@@ -76,12 +99,17 @@ export function readFaults(body: unknown): ReadFaults {
   return read.success ? { ok: true, value: read.output } : { ok: false, problem: firstProblem(read.issues) }
 }
 
-/** Decides for one request. Takes two numbers from `chance` whatever is set, so that one setting does not shift another's luck. */
-export function drawFault(faults: Faults, chance: () => number): Fault {
+/**
+ * Decides for one request, `errorsInARow` errors after the last request that had none. Takes two numbers from `chance` whatever is set, so that
+ * one setting does not shift another's luck.
+ */
+export function drawFault(faults: Faults, chance: () => number, errorsInARow = 0): Fault {
   const [errorLuck, hangLuck] = [chance(), chance()]
-  if (errorLuck < faults.errorShare) return { kind: 'error', status: faults.errorStatus }
+  const { errorStatus: status, retryAfterS, slowFactor, stallAfterTokens, cutAfterTokens } = faults
+  const isSpared = errorsInARow >= (faults.errorsInARowMax ?? Infinity)
+  if (errorLuck < faults.errorShare && !isSpared) return { kind: 'error', status, retryAfterS }
   if (hangLuck < faults.hangBeforeFirstToken) return { kind: 'hang' }
-  return { kind: 'run', stallAfterTokens: faults.stallAfterTokens, cutAfterTokens: faults.cutAfterTokens }
+  return { kind: 'run', slowFactor, stallAfterTokens, cutAfterTokens }
 }
 
 /** What to do with an answer that has `tokens` tokens now. */

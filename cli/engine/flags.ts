@@ -38,19 +38,24 @@ export const usage = `usage: node cli/engine/main.ts [flags]
   --temperature <0-2>             for requests that give none (default: 0, greedy)
 
 faults, also set on the control port:
-  --latency-ms, --error-share, --error-status, --hang-before-first-token, --stall-after-tokens, --cut-after-tokens,
-  --health-status, --health-latency-ms, --hang-load, --fault-seed`
+  --latency-ms, --error-share, --error-status, --errors-in-a-row-max, --retry-after-s, --slow-factor,
+  --hang-before-first-token, --stall-after-tokens, --cut-after-tokens, --health-status, --health-latency-ms,
+  --metrics-status, --closed, --hang-load, --fault-seed`
 
-/** Flags of faults that take a number; --hang-load takes none. The field's name is the flag's in camel case. */
+/** Flags of faults that take a number; --closed and --hang-load take none. The field's name is the flag's in camel case. */
 const faultFlags = [
   'latency-ms',
   'error-share',
   'error-status',
+  'errors-in-a-row-max',
+  'retry-after-s',
+  'slow-factor',
   'hang-before-first-token',
   'stall-after-tokens',
   'cut-after-tokens',
   'health-status',
   'health-latency-ms',
+  'metrics-status',
 ] as const
 
 const text = { type: 'string' } as const
@@ -66,6 +71,7 @@ const options = {
   'unload-wait-ms': text,
   temperature: text,
   'fault-seed': text,
+  closed: { type: 'boolean' },
   'hang-load': { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },
   ...(Object.fromEntries(faultFlags.map((name) => [name, text])) as Record<(typeof faultFlags)[number], typeof text>),
@@ -115,7 +121,8 @@ function flagsOf(values: Values): Flags {
 
 function faultsOf(values: Values): Faults {
   const given = faultFlags.map((name) => [camelCase(name), numberOf(name, values[name])] as const).filter(([, value]) => value !== null)
-  const read = readFaults({ ...Object.fromEntries(given), hangLoad: values['hang-load'] ?? false })
+  const flags = { closed: values.closed ?? false, hangLoad: values['hang-load'] ?? false }
+  const read = readFaults({ ...Object.fromEntries(given), ...flags })
   if (read.ok) return read.value
   const { message, param } = read.problem
   throw new UsageError(param === null ? message : message.replace(`Invalid '${param}':`, `--${kebabCase(param)}`))

@@ -41,7 +41,7 @@ async function run(route: InferenceRoute, request: IncomingMessage, wire: Wire, 
     wire.refuse(refusal)
     return 'refused'
   }
-  if (fault.kind === 'error') return refuse(injected(fault.status))
+  if (fault.kind === 'error') return refuse(injected(fault.status, fault.retryAfterS))
   if (!engine.isReady) return refuse(loading())
   if (!read.ok) return refuse(read.refusal)
   if (route.kind === 'infer') {

@@ -7,6 +7,7 @@ import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { dirname, join, resolve } from 'node:path'
 import { openControl } from './control.ts'
+import { openDoor } from './door.ts'
 import type { Engine } from './engine.ts'
 import { openFaultBox } from './fault-box.ts'
 import { readFlags, usage, type Flags } from './flags.ts'
@@ -30,8 +31,11 @@ async function main(): Promise<void> {
   try {
     const files = await locate(flags)
     const engine = openEngine(flags, files)
-    const url = await listen(openServer(engine), flags.port)
-    const controlUrl = flags.controlPort === null ? null : await listen(openControl(engine), flags.controlPort)
+    const server = openServer(engine)
+    const url = await listen(server, flags.port)
+    const door = openDoor(server)
+    await door.setOpen(!flags.faults.closed)
+    const controlUrl = flags.controlPort === null ? null : await listen(openControl(engine, door), flags.controlPort)
     announce({ event: 'listening', url, controlUrl, pid: process.pid })
     const loadStartMs = performance.now()
     const loaded = await engine.models.load(files.name)

@@ -72,8 +72,10 @@ export function unloaded(name: string): Refusal {
   return openAi(503, `The model '${name}' was unloaded before the answer was complete`, 'server_error', null, 'model_unloaded')
 }
 
-export function injected(status: number): Refusal {
-  return openAi(status, `Injected fault: status ${status}`, 'server_error', null, 'injected_fault')
+/** Any status, as a fault. Units: seconds. */
+export function injected(status: number, afterS: number | null = null): Refusal {
+  const refusal = openAi(status, `Injected fault: status ${status}`, 'server_error', null, 'injected_fault')
+  return afterS === null ? refusal : { ...refusal, headers: { 'retry-after': String(afterS) } }
 }
 
 export function internal(): Refusal {

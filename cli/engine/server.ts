@@ -4,7 +4,17 @@ import { modelBlock, modelList, modelMetadata, props, serverBlock, slotList } fr
 import { findVersion, gauges, type Engine } from './engine.ts'
 import { infer } from './inference.ts'
 import { renderMetrics } from './metrics.ts'
-import { internal, loading, modelNotFound, noFreeSlot, repositoryError, routeNotFound, wrongMethod, type Result } from './refuse.ts'
+import {
+  injected,
+  internal,
+  loading,
+  modelNotFound,
+  noFreeSlot,
+  repositoryError,
+  routeNotFound,
+  wrongMethod,
+  type Result,
+} from './refuse.ts'
 import { isHealth, isOpenInference, routeOf, type Route } from './routes.ts'
 import { flatWire, keepAliveMs, openWire, readJson, wait, type Wire } from './wire.ts'
 
@@ -62,8 +72,11 @@ async function follow(route: Route, request: IncomingMessage, url: URL, wire: Wi
       return findVersion(engine, route).ok
         ? wire.json(200, { name: route.name, ready: true })
         : wire.refuse(repositoryError(`model '${route.name}' is not ready`, 404))
-    case 'metrics':
+    case 'metrics': {
+      const { metricsStatus } = engine.faults.current()
+      if (metricsStatus !== null) return wire.refuse(injected(metricsStatus))
       return wire.text('text/plain; version=0.0.4', renderMetrics(engine.tally, gauges(engine)))
+    }
     case 'slots': {
       const needsFree = url.searchParams.get('fail_on_no_slot') === '1'
       const hasFree = loaded.some((model) => model.slots.busy().includes(false))

@@ -1,19 +1,24 @@
-// One Worker on the local runtime, as a process of its own: `runtime.ts <edge|core> <port>`. Started by start.ts, ends with it.
-// Two processes, so that core can go away and come back while edge serves. Bindings come from the toml files.
+// One Worker on the local runtime, as a process of its own: `runtime.ts <edge|core|ledgers> <port>`. Started by start.ts, ends with it.
+// Processes apart, so that core can go away and come back while edge serves. Bindings come from the toml files. The ledger objects are in
+// the edge's process, or, asked for apart, those of a second Worker of the same bundle in a third one.
 
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { convertV4MiniflareOptions, Miniflare, type V4MiniflareOptions } from 'miniflare'
 import { unstable_getMiniflareWorkerOptions as workerOptionsOf } from 'wrangler'
 import { bundlePathOf } from './bundle.ts'
-import { places, root, stateOf } from './places.ts'
+import { places, root, stateOf, type Role } from './places.ts'
+import { areLedgersApart } from './settings.ts'
 
-const role = process.argv[2] === 'core' ? 'core' : 'edge'
+const roles: readonly Role[] = ['edge', 'core', 'ledgers']
+const role = roles.find((each) => each === process.argv[2]) ?? 'edge'
+/** Which bundle and which toml file. */
+const worker = role === 'core' ? 'core' : 'edge'
 const port = Number(process.argv[3])
 const host = '127.0.0.1'
 const cronEveryMs = 60_000
 
-const names = { edge: 'isochrone-edge', core: 'isochrone-core', kv: 'isochrone-kv' } as const
+const names = { edge: 'isochrone-edge', core: 'isochrone-core', ledgers: 'isochrone-ledgers', kv: 'isochrone-kv' } as const
 
 /** KV lives in the edge's process; core reaches it through this Worker, so that it outlives core as the real one does. */
 const kvBridge: WorkerOptions = {
@@ -35,27 +40,36 @@ export default { fetch: () => new Response(null, { status: 404 }) }`,
   ],
 }
 
-const configPath = resolve(root, role === 'edge' ? 'wrangler.toml' : 'core/wrangler.toml')
+const configPath = resolve(root, worker === 'edge' ? 'wrangler.toml' : 'core/wrangler.toml')
 
 type WorkerOptions = Extract<V4MiniflareOptions, { workers: unknown }>['workers'][number]
 
-function worker(): WorkerOptions {
+function options(): WorkerOptions {
   const { modulesRules: _, modules: __, script: ___, ...rest } = workerOptionsOf(configPath).workerOptions
   const common: WorkerOptions = {
     ...rest,
     name: names[role],
-    modules: [{ type: 'ESModule', path: `${role}.mjs`, contents: readFileSync(bundlePathOf(role), 'utf8') }],
-    unsafeDirectSockets: [{ host, port }],
+    modules: [{ type: 'ESModule', path: `${worker}.mjs`, contents: readFileSync(bundlePathOf(worker), 'utf8') }],
+    unsafeDirectSockets: role === 'ledgers' ? [] : [{ host, port }],
+    ...ledgersElsewhere(rest),
   }
   // Deployments refuse addresses that are not public; here every model server stands at one.
   const bindings = { ...common.bindings, ALLOW_PRIVATE_ENDPOINTS: 'true', CREDENTIAL_KEY: process.env['CREDENTIAL_KEY'] ?? '' }
   if (role === 'edge') return { ...common, bindings }
+  // It serves nobody but its objects' callers: the slow copy stays with the edge.
+  if (role === 'ledgers') return { ...common, bindings, kvNamespaces: {} }
   return {
     ...common,
     kvNamespaces: {},
     bindings: { ...bindings, OPERATOR_TOKEN: process.env['OPERATOR_TOKEN'] ?? '' },
     serviceBindings: { ...common.serviceBindings, STATE: { name: names.kv, entrypoint: 'Namespace' } },
   }
+}
+
+/** Where the others find the ledger objects when these have a process of their own. */
+function ledgersElsewhere({ durableObjects }: Pick<WorkerOptions, 'durableObjects'>): Pick<WorkerOptions, 'durableObjects'> {
+  if (role === 'ledgers' || !areLedgersApart(process.env)) return {}
+  return { durableObjects: { ...durableObjects, LEDGER: { className: 'Ledger', scriptName: names.ledgers } } }
 }
 
 const miniflare = new Miniflare(
@@ -67,7 +81,7 @@ const miniflare = new Miniflare(
     telemetry: { enabled: false },
     resourcePersistencePath: resolve(stateOf(role), 'v3'),
     unsafeDevRegistryPath: places.registry,
-    workers: role === 'edge' ? [worker(), kvBridge] : [worker()],
+    workers: role === 'edge' ? [options(), kvBridge] : [options()],
   }),
 )
 

@@ -2,12 +2,16 @@
 // Can be repeated: what exists is brought up to date, what a person added is left alone.
 
 import type { Operation } from '../../shared/operations.ts'
+import type { Scope } from '../../shared/wire/credential.ts'
 import type { CoreApi } from './core-api.ts'
 import type { RunningEngine } from './engines.ts'
 import type { Settings } from './settings.ts'
 
 /** What the local engine does beside chat, completions and embeddings: the Open Inference Protocol. */
 const localOperations: readonly Operation[] = ['chat', 'completions', 'embeddings', 'infer', 'generate', 'generate_stream', 'metadata']
+
+/** One's own machine is where one looks: the demo's key may ask why a request went where it went. */
+const demoScopes: readonly Scope[] = ['explain']
 
 export type Seeded = { readonly apiKey: string }
 
@@ -72,8 +76,12 @@ async function ensure(core: CoreApi, kind: string, id: string, row: object, live
 async function ensureKey(core: CoreApi, keptKey: string | null, model: string): Promise<string> {
   const id = keptKey?.split('_')[2]
   const known = id ? await core.get(`keys/${id}`) : null
-  if (keptKey && known && isUsable(known.row, model)) return keptKey
-  const created = await core.create('keys', { tenant: 'demo', environment: 'development', name: 'local demo' })
+  if (keptKey && known && isUsable(known.row, model)) {
+    // A key from before there were scopes; one that an operator gave others is his business.
+    if (JSON.stringify(known.row['scopes']) === '[]') await core.update(`keys/${id}`, known.etag, { scopes: demoScopes })
+    return keptKey
+  }
+  const created = await core.create('keys', { tenant: 'demo', environment: 'development', name: 'local demo', scopes: demoScopes })
   return String(created['key'])
 }
 

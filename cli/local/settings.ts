@@ -15,6 +15,8 @@ export type Settings = {
   readonly slots: number
   /** Forget what was stored before. */
   readonly fresh: boolean
+  /** Give the ledger objects a process of their own, so that they can go away while edge and core stay. */
+  readonly ledgersApart: boolean
 }
 
 export const usage = `Runs the whole platform on this machine: edge, core, and three regions with real model servers.
@@ -25,7 +27,8 @@ export const usage = `Runs the whole platform on this machine: edge, core, and t
   EDGE_PORT=8787            port of the public API
   CORE_PORT=8788            port of the admin API
   ISOCHRONE_MODEL=x.gguf    serve another model than atlas
-  ISOCHRONE_HOME=.isochrone keep state, logs and dev.json elsewhere`
+  ISOCHRONE_HOME=.isochrone keep state, logs and dev.json elsewhere
+  ISOCHRONE_LEDGERS=apart   ledgers in a process of their own, to try what happens without them`
 
 const root = resolve(import.meta.dirname, '../..')
 
@@ -45,7 +48,15 @@ export function readSettings(args: readonly string[], env: Readonly<Record<strin
     // atlas needs 4 MB; a model somebody brings may need gigabytes, and each sequence its share of them.
     slots: own ? 4 : 16,
     fresh: flags.fresh,
+    ledgersApart: areLedgersApart(env),
   }
+}
+
+/** Throws Stop for any other word. */
+export function areLedgersApart(env: Readonly<Record<string, string | undefined>>): boolean {
+  const asked = env['ISOCHRONE_LEDGERS'] || 'edge'
+  if (asked !== 'apart' && asked !== 'edge') throw new Stop(`ISOCHRONE_LEDGERS=${asked} is neither "edge" nor "apart".`, 2)
+  return asked === 'apart'
 }
 
 function readFlags(args: readonly string[]): { readonly fresh: boolean; readonly help: boolean } {

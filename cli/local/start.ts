@@ -2,8 +2,9 @@
 // says how to use it, and ends everything when told to.
 
 import { randomBytes } from 'node:crypto'
-import { rmSync } from 'node:fs'
+import { existsSync, rmSync } from 'node:fs'
 import { resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { bundle } from './bundle.ts'
 import { claimHome, startChild, stopChildren, type Child } from './children.ts'
 import { coreApi } from './core-api.ts'
@@ -11,7 +12,7 @@ import { checkGguf, digestOf, startEngines, type RunningEngine } from './engines
 import { readJson, writeJson } from './files.ts'
 import { requireFree } from './free-port.ts'
 import { migrate } from './migrate.ts'
-import { places } from './places.ts'
+import { places, type Role } from './places.ts'
 import { progress } from './progress.ts'
 import { seed } from './seed.ts'
 import { readSettings, usage, type Settings } from './settings.ts'
@@ -34,6 +35,7 @@ async function main(): Promise<void> {
   await requireFree(settings.corePort, 'CORE_PORT')
   rmSync(places.dev, { force: true })
   rmSync(places.registry, { recursive: true, force: true })
+  rmSync(places.hold, { recursive: true, force: true })
   if (settings.fresh) {
     rmSync(places.state, { recursive: true, force: true })
     rmSync(places.secrets, { force: true })
@@ -55,7 +57,9 @@ async function start(settings: Settings): Promise<void> {
   )
   const edge = { role: 'edge', port: settings.edgePort } as const
   const core = { role: 'core', port: settings.corePort } as const
-  await step('edge and core', Promise.all([keepRuntime(edge, secrets), keepRuntime(core, secrets)]))
+  // Nobody speaks HTTP to it.
+  const ledgers = settings.ledgersApart ? [{ role: 'ledgers', port: 0 } as const] : []
+  await step('edge and core', Promise.all([...ledgers, edge, core].map((runtime) => keepRuntime(runtime, secrets))))
 
   const edgeUrl = `http://127.0.0.1:${settings.edgePort}`
   const coreUrl = `http://127.0.0.1:${settings.corePort}`
@@ -74,7 +78,12 @@ async function start(settings: Settings): Promise<void> {
       operatorToken: secrets.operatorToken,
       model: settings.model,
       regions: engines.map(({ region, engineUrl, controlUrl, child }) => ({ name: region.name, engineUrl, controlUrl, pid: child.pid })),
-      processes: { supervisor: process.pid, edge: runtimes.edge?.pid ?? null, core: runtimes.core?.pid ?? null },
+      processes: {
+        supervisor: process.pid,
+        edge: runtimes.edge?.pid ?? null,
+        core: runtimes.core?.pid ?? null,
+        ledgers: runtimes.ledgers?.pid ?? null,
+      },
     })
   tellScripts()
   watchEngines(engines)
@@ -95,11 +104,13 @@ function watchEngines(engines: readonly RunningEngine[]): void {
 /** Writes dev.json; again whenever a pid in it has changed. */
 let tellScripts = (): void => undefined
 
-type Runtime = { readonly role: 'edge' | 'core'; readonly port: number }
-const runtimes: { edge?: Child; core?: Child } = {}
+type Runtime = { readonly role: Role; readonly port: number }
+const runtimes: Partial<Record<Role, Child>> = {}
 
 /** Restarts of one Worker that are tried in a row before giving up. */
 const restartsMax = 5
+/** How often it is looked whether a runtime that is held back may start again. */
+const holdLookMs = 100
 /** A runtime that lived this long did not fail at starting. */
 const settledMs = 10_000
 
@@ -117,6 +128,7 @@ async function revive(runtime: Runtime, secrets: Secrets): Promise<void> {
     if (ending) return
     failures = performance.now() - beganMs > settledMs ? 1 : failures + 1
     out.write(`${runtime.role} ended (${how}); starting it again\n`)
+    while (existsSync(resolve(places.hold, runtime.role))) await sleep(holdLookMs)
     await startRuntime(runtime, secrets).then(tellScripts, (cause: unknown) =>
       out.write(`${cause instanceof Error ? cause.message : String(cause)}\n`),
     )

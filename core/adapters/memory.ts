@@ -1,10 +1,11 @@
-// The control loop's storage, in its Durable Object. Three keys, each written only when its value changes:
+// The control loop's storage, in its Durable Object. Four keys, each written only when its value changes:
 //   published  the last snapshot, its changes, retired cells      at each new generation
 //   liveness   { [endpoint]: { url, state } }                     when an endpoint's state changes
+//   health     { judged: [endpoint, word][], waiting: events }    when a judgement changed, and when the database has the events
 //   copied     { seq, afterKey }                                  when records were copied to KV
 
 import { readSnapshot } from '../../shared/wire/snapshot.ts'
-import type { Copied, KeptLiveness, Published } from '../facts.ts'
+import type { Copied, KeptHealth, KeptLiveness, Published } from '../facts.ts'
 import type { Memory } from '../ports.ts'
 
 export function memory(storage: DurableObjectStorage): Memory {
@@ -15,18 +16,20 @@ export function memory(storage: DurableObjectStorage): Memory {
   }
   return {
     async restore() {
-      const stored = await storage.get(['published', 'liveness', 'copied'])
+      const stored = await storage.get(['published', 'liveness', 'health', 'copied'])
       const published = (stored.get('published') as Published | undefined) ?? null
       const readable = published !== null && readSnapshot(published.snapshot) !== null
       return {
         published: readable ? published : null,
         keptLiveness: (stored.get('liveness') as KeptLiveness | undefined) ?? {},
+        keptHealth: (stored.get('health') as KeptHealth | undefined) ?? { judged: [], waiting: [] },
         copied: (stored.get('copied') as Copied | undefined) ?? { seq: 0, afterKey: null },
         generationFloor: published?.snapshot.generation ?? 0,
       }
     },
     keepPublished: (published) => keep('published', published),
     keepLiveness: (liveness) => keep('liveness', liveness),
+    keepHealth: (health) => keep('health', health),
     keepCopied: (copied) => keep('copied', copied),
   }
 }

@@ -3,8 +3,7 @@
 
 import type { Hono } from 'hono'
 import * as v from 'valibot'
-import { ok, type Result } from '../../shared/result.ts'
-import { err } from '../../shared/result.ts'
+import { err, ok, type Result } from '../../shared/result.ts'
 import type { AdminRefusal } from '../../shared/refusal.ts'
 import { limits } from '../../shared/limits.ts'
 import type { ModelName } from '../../shared/ids.ts'

@@ -47,7 +47,8 @@ const panicked = (verdict: Verdict, share: number): Verdict => ({
 
 const slotsOf = (candidates: readonly Candidate[]): number => candidates.reduce((sum, { slots }) => sum + slots, 0)
 
-const counted = (candidates: readonly Candidate[]): readonly Candidate[] => candidates.filter(({ verdict }) => !uncounted.includes(verdict.health))
+const counted = (candidates: readonly Candidate[]): readonly Candidate[] =>
+  candidates.filter(({ verdict }) => !uncounted.includes(verdict.health))
 
 const shareOut = (candidates: readonly Candidate[]): number =>
   Math.round((1_000 * slotsOf(candidates.filter(isOut))) / slotsOf(counted(candidates))) / 1_000
@@ -57,20 +58,21 @@ function heldBack(candidates: readonly Candidate[]): readonly Candidate[] {
   const out = candidates.filter(isOut)
   const total = slotsOf(counted(candidates))
   let taken = slotsOf(out.filter((candidate) => !isByCheck(candidate)))
-  const held = out.filter(isByCheck).toSorted(byStrength).filter(({ slots }) => {
-    const fits = taken + slots <= limits.ejectionShareMax * total
-    if (fits) taken += slots
-    return !fits
-  })
+  const held = out
+    .filter(isByCheck)
+    .toSorted(byStrength)
+    .filter(({ slots }) => {
+      const fits = taken + slots <= limits.ejectionShareMax * total
+      if (fits) taken += slots
+      return !fits
+    })
   const failing = out.filter((candidate) => !isByCheck(candidate))
   // What fails requests stays out as long as somebody else serves, be it one that was just held back.
-  return slotsOf(failing) === total ? failing.filter(({ verdict }) => verdict.metric !== 'service_status') : held
+  return total > 0 && slotsOf(failing) === total ? failing.filter(({ verdict }) => verdict.metric !== 'service_status') : held
 }
 
 /** Strongest evidence first; of equals those that are out already, so that nobody swaps places each turn. */
 const byStrength = (a: Candidate, b: Candidate): number =>
-  checks.indexOf(a.verdict.metric) - checks.indexOf(b.verdict.metric) ||
-  Number(wasOut(b)) - Number(wasOut(a)) ||
-  (a.id < b.id ? -1 : 1)
+  checks.indexOf(a.verdict.metric) - checks.indexOf(b.verdict.metric) || Number(wasOut(b)) - Number(wasOut(a)) || (a.id < b.id ? -1 : 1)
 
 const wasOut = ({ before }: Candidate): boolean => before.health === 'ejected' || before.health === 'probing'

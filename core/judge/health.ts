@@ -5,7 +5,7 @@
 import { limits } from '../../shared/limits.ts'
 import type { BreakerState } from '../../shared/wire/ledger.ts'
 import type { ServiceStatus } from '../../shared/wire/probe.ts'
-import type { EndpointHealth, EndpointState } from '../../shared/wire/snapshot.ts'
+import type { EndpointHealth } from '../../shared/wire/snapshot.ts'
 import type { AdminState, Judged, Liveness, Traffic } from '../facts.ts'
 import { sumsOf } from './traffic.ts'
 
@@ -39,8 +39,13 @@ export const unjudged: Judged = { health: 'unknown', sinceMs: 0, reason: 'not ju
 type Scene = { readonly seen: Evidence; readonly before: Judged; readonly nowMs: number }
 type Rule = (scene: Scene) => Verdict | null
 
-const verdict = (health: EndpointHealth, metric: string | null, reason: string, value: number | null = null, threshold: number | null = null) =>
-  ({ health, metric, reason, value, threshold }) satisfies Verdict
+const verdict = (
+  health: EndpointHealth,
+  metric: string | null,
+  reason: string,
+  value: number | null = null,
+  threshold: number | null = null,
+) => ({ health, metric, reason, value, threshold }) satisfies Verdict
 
 const hold = ({ before }: Scene): Verdict => before
 
@@ -54,6 +59,10 @@ const goodWithin = ({ seen, nowMs }: Scene, withinMs: number): boolean =>
 
 const provenSince = ({ seen }: Scene, sinceMs: number): boolean => (seen.generation.goodAtMs ?? 0) > sinceMs
 
+/** Whether a ledger has been silent for so long that what is known of its endpoints no longer changes. */
+export const isSilent = (answeredAtMs: number | null, nowMs: number): boolean =>
+  answeredAtMs === null || nowMs - answeredAtMs > limits.ledgerSilentMs
+
 /** The rules in order. Each name says when it speaks. */
 const rules: readonly Rule[] = [
   function operatorWantsItOut({ seen }) {
@@ -63,7 +72,7 @@ const rules: readonly Rule[] = [
   // Without its ledger nothing new is known: probes come through it too. What was true last is the best guess there is.
   function ledgerIsSilent(scene) {
     const { seen, before, nowMs } = scene
-    if (seen.ledgerAtMs === null || nowMs - seen.ledgerAtMs <= limits.ledgerSilentMs) return null
+    if (!isSilent(seen.ledgerAtMs, nowMs)) return null
     return before.health === 'draining' || before.health === 'disabled' ? null : hold(scene)
   },
 
@@ -108,7 +117,8 @@ const rules: readonly Rule[] = [
   function isOnTrial(scene) {
     const { seen, before, nowMs } = scene
     if (before.health !== 'probing' || !isOutByTraffic(scene)) return null
-    if (provenSince(scene, before.sinceMs) || (seen.traffic.lastGoodAtMs ?? 0) > before.sinceMs) return recovered('an answer proved it well')
+    if (provenSince(scene, before.sinceMs) || (seen.traffic.lastGoodAtMs ?? 0) > before.sinceMs)
+      return recovered('an answer proved it well')
     if (seen.breaker?.state === 'slow_start') return recovered('its breaker closed')
     if (sumsOf(seen.traffic, nowMs, before.sinceMs).hard > 0) {
       return verdict('ejected', 'hard_failures_in_a_row', 'failed the request that was to prove it', 1, 1)
@@ -170,7 +180,13 @@ const rules: readonly Rule[] = [
     const { seen, nowMs } = scene
     if (seen.scrapedAtMs === null || nowMs - seen.scrapedAtMs <= limits.metricsLostMs) return null
     if (goodWithin(scene, limits.metricsLostMs) || provenSince(scene, nowMs - limits.metricsLostMs)) return null
-    return verdict('degraded', 'metrics_age_ms', 'no metrics and no answered requests lately', nowMs - seen.scrapedAtMs, limits.metricsLostMs)
+    return verdict(
+      'degraded',
+      'metrics_age_ms',
+      'no metrics and no answered requests lately',
+      nowMs - seen.scrapedAtMs,
+      limits.metricsLostMs,
+    )
   },
 
   function stayedDegradedTooShort(scene) {
@@ -182,7 +198,9 @@ const rules: readonly Rule[] = [
     const { seen, before } = scene
     if (seen.breaker?.state === 'slow_start') return recovered('its breaker closed, and it starts slowly')
     if (seen.liveness.state === 'healthy') return verdict('healthy', 'liveness', 'its health path answers')
-    if (seen.traffic.lastGoodAtMs !== null) return verdict('healthy', 'traffic', 'its requests succeed')
+    // A new beginning does not rest on what was before it.
+    const began = before.health === 'unknown' || before.health === 'disabled' ? before.sinceMs : 0
+    if ((seen.traffic.lastGoodAtMs ?? 0) > began) return verdict('healthy', 'traffic', 'its requests succeed')
     if (seen.generation.goodAtMs !== null) return verdict('healthy', 'generation', 'a generation probe succeeded')
     if (seen.service?.status === 'InService') return verdict('healthy', 'service_status', 'the service says InService')
     return before.health === 'healthy' ? hold(scene) : null
@@ -203,27 +221,4 @@ export function judgeOne(seen: Evidence, before: Judged, nowMs: number): Verdict
     if (told) return told
   }
   return nothingKnown
-}
-
-/** The published sum of a health for readers that know no finer word. */
-export function stateOf(health: EndpointHealth): EndpointState {
-  switch (health) {
-    case 'healthy':
-    case 'degraded':
-      return 'healthy'
-    case 'warming':
-    case 'ejected':
-    case 'probing':
-    case 'sleeping':
-    case 'gone':
-      return 'unhealthy'
-    case 'unknown':
-    case 'draining':
-    case 'disabled':
-      return health
-    default: {
-      const never: never = health
-      throw new Error(`health: unknown word ${String(never)}`)
-    }
-  }
 }

@@ -3,6 +3,11 @@
 // that are a few times older than a service chase the last full endpoint.
 
 import { limits } from '../../shared/limits.ts'
+import type { EndpointId } from '../../shared/ids.ts'
+import { mayServe, type Endpoint } from '../../shared/wire/snapshot.ts'
+import type { LedgerRecord } from '../facts.ts'
+import { isFresh, perSecond } from '../flow.ts'
+import { speedOf } from '../speed.ts'
 
 /** One endpoint. `factor` scales its rate: 1 as measured, less while it is throttled or degraded, 0 takes it out altogether. */
 export type Filled = {
@@ -57,4 +62,38 @@ function levelOf(vessels: readonly Vessel[], poured: number): number {
     level = (poured + held) / rates
   }
   return level
+}
+
+/**
+ * Weights of all endpoints that may serve, a water-fill for each version in each cell: whoever draws blind has chosen these two.
+ * An operator's weight scales an endpoint's rate. A scrape is no part of it: metrics that are missing change nothing.
+ */
+export function weightsOf(
+  endpoints: readonly Endpoint[],
+  ledgers: ReadonlyMap<string, LedgerRecord>,
+  nowMs: number,
+): ReadonlyMap<EndpointId, number> {
+  const weights = new Map<EndpointId, number>()
+  for (const ofModel of Map.groupBy(endpoints, ({ model }) => model).values()) {
+    const known = ofModel.map((endpoint) => ({ endpoint, load: freshRecord(endpoint, ledgers, nowMs)?.endpoints[endpoint.id] ?? null }))
+    const speed = speedOf(known)
+    const serving = known.filter(({ endpoint }) => mayServe(endpoint))
+    for (const group of Map.groupBy(serving, ({ endpoint }) => `${endpoint.cell} ${endpoint.version}`).values()) {
+      const filled = group.map(({ endpoint: { id, slots, weight }, load }) => {
+        const serviceS = speed.serviceMsOf(id) / 1_000
+        return { rate: slots / serviceS, slots, inFlight: load?.inFlight ?? 0, serviceS, factor: speed.factorOf(id) * weight }
+      })
+      const perS = group.map(({ endpoint }) => perSecond(ledgers.get(endpoint.cell)?.flow.attempts.get(endpoint.id), nowMs))
+      const intervalS = limits.weightsUsedMs / 1_000
+      const shares = waterFill(filled, perS.reduce((sum, each) => sum + each, 0) * intervalS, intervalS)
+      for (const [index, { endpoint }] of group.entries()) weights.set(endpoint.id, shares[index] ?? 0)
+    }
+  }
+  return weights
+}
+
+/** A ledger's numbers as long as they may be used. */
+function freshRecord({ cell }: Endpoint, ledgers: ReadonlyMap<string, LedgerRecord>, nowMs: number): LedgerRecord | null {
+  const record = ledgers.get(cell)
+  return record && isFresh(record, nowMs) ? record : null
 }

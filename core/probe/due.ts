@@ -46,7 +46,10 @@ export type Hearing = {
   readonly lastGoodAtMs: number | null
 }
 
-/** Whether a probe of this kind leaves now. A kind that has never been ordered is due at once. */
+/**
+ * Whether a probe of this kind leaves now. A server never seen before is asked for its health at once, and for more when it has answered:
+ * of a dead one nothing else is worth a place, and a ledger has few.
+ */
 export function isDue(kind: ProbeKind, record: ProbeRecord, hearing: Hearing): boolean {
   if (record.open[kind] || (record.nextAtMs[kind] ?? 0) > hearing.nowMs) return false
   switch (kind) {
@@ -54,18 +57,17 @@ export function isDue(kind: ProbeKind, record: ProbeRecord, hearing: Hearing): b
     case 'status':
       return true
     case 'metrics':
-      // A dead server has no page; it would only hold up the others'.
-      return record.liveness.state !== 'unhealthy'
+      return answersHealth(record)
     case 'generation':
-      return canGenerate(record) && isQuiet(record, hearing)
+      return answersHealth(record) && canGenerate(record) && isQuiet(record, hearing)
   }
 }
 
-/** Whether a token can be expected at all: one that is dead, loading or asleep has no need to be found out. */
-function canGenerate({ liveness, last, engine }: ProbeRecord): boolean {
-  const isWarming = (last.liveness?.warming ?? false) || (last.status?.warming ?? false)
-  return liveness.state !== 'unhealthy' && !isWarming && engine?.record.sleeping !== true
-}
+/** Whether the server answered when it was last asked for its health, where there is a place to ask. */
+const answersHealth = ({ kind, last }: ProbeRecord): boolean => !kindsOf[kind].includes('liveness') || last.liveness?.ok === true
+
+/** Whether a token can be expected: an endpoint that is being made, or an engine that sleeps, need not be found out. */
+const canGenerate = ({ last, engine }: ProbeRecord): boolean => last.status?.warming !== true && engine?.record.sleeping !== true
 
 /** Before its ledger has spoken nobody knows what an endpoint has served: a core that has just woken must not ask all of them for a token. */
 function isQuiet({ generationGoodAtMs }: ProbeRecord, { nowMs, alive, lastGoodAtMs }: Hearing): boolean {

@@ -4,7 +4,7 @@
 import { limits } from '../../shared/limits.ts'
 import type { Random } from '../../shared/random.ts'
 import { cellIdOf, type CellId, type EndpointId } from '../../shared/ids.ts'
-import type { ProbeKind, ProbeOrder, ProbeResult } from '../../shared/wire/probe.ts'
+import { probeKinds, type ProbeKind, type ProbeOrder, type ProbeResult } from '../../shared/wire/probe.ts'
 import type { CatalogueEndpoint, KeptLiveness, OpenOrder, ProbeRecord } from '../facts.ts'
 import { isDue, nextProbeAtMs, probesOf, timeoutMsOf, type Alive, type Hearing } from './due.ts'
 import { newRecord, withResult, withSilence } from './record.ts'
@@ -29,7 +29,10 @@ export type Ordered = {
   readonly records: Records
 }
 
-/** The orders of a turn, at most limits.probesQueuedMax for a cell, the longest overdue first; and the records that know of them. */
+/**
+ * The orders of a turn, at most limits.probesQueuedMax for a cell, the longest overdue first, of equals health first and then by chance;
+ * and the records that know of them.
+ */
 export function ordersFor(probing: Probing, random: Random): Ordered {
   const records = new Map<EndpointId, ProbeRecord>()
   const orders = new Map<CellId, ProbeOrder[]>()
@@ -41,19 +44,19 @@ export function ordersFor(probing: Probing, random: Random): Ordered {
     records.set(endpoint.id, record)
     ordersOf(endpoint, orders).push(...Object.values(record.open).map(({ order }) => order))
     for (const kind of probesOf(endpoint)) {
-      if (isDue(kind, record, hearing)) due.push({ endpoint, kind, sinceMs: record.nextAtMs[kind] ?? 0 })
+      if (isDue(kind, record, hearing)) due.push({ endpoint, kind, sinceMs: record.nextAtMs[kind] ?? 0, draw: random() })
     }
   }
-  for (const { endpoint, kind } of due.toSorted(longestFirst)) {
+  for (const { endpoint, kind, sinceMs, draw } of due.toSorted(longestFirst)) {
     const told = ordersOf(endpoint, orders)
     const record = records.get(endpoint.id)
     if (!record || told.length >= limits.probesQueuedMax) continue
-    const opened = openOrder(endpoint.id, kind, probing.nowMs)
+    const opened = { order: newOrder(endpoint.id, kind, probing.nowMs), atMs: probing.nowMs, dueAtMs: sinceMs }
     told.push(opened.order)
     records.set(endpoint.id, {
       ...record,
       open: { ...record.open, [kind]: opened },
-      nextAtMs: { ...record.nextAtMs, [kind]: nextProbeAtMs(kind, probing.nowMs, random()) },
+      nextAtMs: { ...record.nextAtMs, [kind]: nextProbeAtMs(kind, probing.nowMs, draw) },
     })
   }
   return { orders, records }
@@ -69,9 +72,11 @@ export function foldResults(records: Records, results: readonly ProbeResult[], n
   return folded
 }
 
-type Due = { readonly endpoint: CatalogueEndpoint; readonly kind: ProbeKind; readonly sinceMs: number }
+type Due = { readonly endpoint: CatalogueEndpoint; readonly kind: ProbeKind; readonly sinceMs: number; readonly draw: number }
 
-const longestFirst = (a: Due, b: Due): number => a.sinceMs - b.sinceMs || (a.endpoint.id < b.endpoint.id ? -1 : 1)
+/** By chance, and not by name: those at the end of the alphabet must not always be those that find no place. */
+const longestFirst = (a: Due, b: Due): number =>
+  a.sinceMs - b.sinceMs || probeKinds.indexOf(a.kind) - probeKinds.indexOf(b.kind) || a.draw - b.draw
 
 const cellOf = ({ model, region }: CatalogueEndpoint): CellId => cellIdOf(model, region)
 
@@ -103,6 +108,6 @@ function isLost({ order, atMs }: OpenOrder, { alive }: Hearing): boolean {
 }
 
 /** Orders of one endpoint and kind follow each other in time, so the time makes the id unique. */
-function openOrder(endpoint: EndpointId, kind: ProbeKind, nowMs: number): OpenOrder {
-  return { order: { id: `${endpoint} ${kind} ${nowMs}`, endpoint, kind, timeoutMs: timeoutMsOf[kind] }, atMs: nowMs }
+function newOrder(endpoint: EndpointId, kind: ProbeKind, nowMs: number): ProbeOrder {
+  return { id: `${endpoint} ${kind} ${nowMs}`, endpoint, kind, timeoutMs: timeoutMsOf[kind] }
 }

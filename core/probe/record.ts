@@ -25,10 +25,10 @@ export function newRecord(endpoint: CatalogueEndpoint, keptLiveness: KeptLivenes
   }
 }
 
-/** The record without an order that came to nothing: the same kind of probe is due again since then. */
+/** The record without an order that came to nothing: the probe is due as before, and has lost no time to those that became due later. */
 export function withoutOrder(record: ProbeRecord, kind: ProbeKind): ProbeRecord {
   const { [kind]: dropped, ...open } = record.open
-  return dropped ? { ...record, open, nextAtMs: { ...record.nextAtMs, [kind]: dropped.atMs } } : record
+  return dropped ? { ...record, open, nextAtMs: { ...record.nextAtMs, [kind]: dropped.dueAtMs } } : record
 }
 
 /** The record after an order whose ledger has answered all the while and brought no result within its time: as after a bad one. */

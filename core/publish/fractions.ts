@@ -66,7 +66,7 @@ function sum(numbers: Iterable<number>): number {
 }
 
 /** What was measured of one model. What is missing in it falls back to the snapshot: geography, configured slots, no demand. */
-export type Measured = {
+export type Numbers = {
   /** Erlangs by origin. */
   readonly demand: ReadonlyMap<OriginName, number>
   /** Round trip from an origin to a cell's region in milliseconds; null while nobody measured it. */
@@ -77,7 +77,7 @@ export type Measured = {
   readonly ttftMs: (cell: CellId) => number | null
 }
 
-const unmeasured: Measured = { demand: new Map(), roundTripMs: () => null, capacity: () => null, ttftMs: () => null }
+const unmeasured: Numbers = { demand: new Map(), roundTripMs: () => null, capacity: () => null, ttftMs: () => null }
 
 /**
  * Rows by model and origin, cells in order of cost, those that cannot serve among them with nothing, so that an isolate knows whom to
@@ -94,7 +94,7 @@ export function fractionsOf(
 }
 
 /** The rows of one model's endpoints by origin. */
-export function rowsOf(endpoints: readonly Endpoint[], regions: readonly Region[], measured: Measured): Record<string, Share[]> {
+export function rowsOf(endpoints: readonly Endpoint[], regions: readonly Region[], measured: Numbers): Record<string, Share[]> {
   const cells = cellsOf(endpoints, regions, measured)
   const distanceMs = new Map(origins.map(({ name }) => [name, distancesFrom(name, cells, measured)]))
   const waysMs = (origin: OriginName, cell: CellId): number => distanceMs.get(origin)?.get(cell) ?? 0
@@ -105,16 +105,13 @@ export function rowsOf(endpoints: readonly Endpoint[], regions: readonly Region[
     (origin, cell) => waysMs(origin, cell) + (firstTokenMs.get(cell) ?? 0),
   )
   return Object.fromEntries(
-    [...filled].map(([origin, row]) => [
-      origin,
-      row.map(({ cell, fraction }) => ({ cell, fraction, roundTripMs: waysMs(origin, cell) })),
-    ]),
+    [...filled].map(([origin, row]) => [origin, row.map(({ cell, fraction }) => ({ cell, fraction, roundTripMs: waysMs(origin, cell) }))]),
   )
 }
 
 type Cell = Capacity<CellId> & { readonly region: Region }
 
-function cellsOf(endpoints: readonly Endpoint[], regions: readonly Region[], measured: Measured): readonly Cell[] {
+function cellsOf(endpoints: readonly Endpoint[], regions: readonly Region[], measured: Numbers): readonly Cell[] {
   return [...Map.groupBy(endpoints, (endpoint) => endpoint.cell)].flatMap(([id, members]) => {
     const region = regions.find((candidate) => candidate.name === members[0]?.region)
     const slots = sum(members.filter(mayServe).map((endpoint) => endpoint.slots))
@@ -124,7 +121,7 @@ function cellsOf(endpoints: readonly Endpoint[], regions: readonly Region[], mea
 }
 
 /** Tenths of a millisecond are exact enough. */
-function distancesFrom(origin: OriginName, cells: readonly Cell[], measured: Measured): ReadonlyMap<CellId, number> {
+function distancesFrom(origin: OriginName, cells: readonly Cell[], measured: Numbers): ReadonlyMap<CellId, number> {
   const place = origins.find(({ name }) => name === origin)
   return new Map(
     cells.map(({ id, region }) => {
@@ -135,7 +132,7 @@ function distancesFrom(origin: OriginName, cells: readonly Cell[], measured: Mea
 }
 
 /** A cell that has shown no first token yet counts as the mean of the others: not knowing must neither attract nor deter. */
-function firstTokensOf(cells: readonly Cell[], measured: Measured): ReadonlyMap<CellId, number> {
+function firstTokensOf(cells: readonly Cell[], measured: Numbers): ReadonlyMap<CellId, number> {
   const known = cells.flatMap(({ id }) => measured.ttftMs(id) ?? [])
   const mean = known.length > 0 ? sum(known) / known.length : 0
   return new Map(cells.map(({ id }) => [id, measured.ttftMs(id) ?? mean]))

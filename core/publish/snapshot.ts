@@ -2,7 +2,7 @@
 
 import { limits } from '../../shared/limits.ts'
 import { cellIdOf, type CellId, type EndpointId } from '../../shared/ids.ts'
-import { snapshotFormat, type Endpoint, type EndpointState, type Snapshot } from '../../shared/wire/snapshot.ts'
+import { snapshotFormat, type Endpoint, type EndpointHealth, type EndpointState, type Snapshot } from '../../shared/wire/snapshot.ts'
 import type { Catalogue, CatalogueEndpoint, Change, Published } from '../facts.ts'
 import { operationsOf } from '../../shared/operations.ts'
 import { fractionsOf } from './fractions.ts'
@@ -13,9 +13,9 @@ export type Content = Pick<Snapshot, 'regions' | 'endpoints' | 'aliases' | 'mode
 /** The content for a catalogue and a judgement. The same arguments give the same text: lists keep the catalogue's order. */
 export function contentOf(
   catalogue: Pick<Catalogue, 'regions' | 'endpoints' | 'aliases' | 'models'>,
-  states: ReadonlyMap<EndpointId, EndpointState>,
+  judged: ReadonlyMap<EndpointId, { readonly health: EndpointHealth }>,
 ): Content {
-  const endpoints = catalogue.endpoints.map((endpoint) => published(endpoint, states.get(endpoint.id) ?? 'unknown'))
+  const endpoints = catalogue.endpoints.map((endpoint) => published(endpoint, judged.get(endpoint.id)?.health ?? 'unknown'))
   return {
     regions: [...catalogue.regions],
     endpoints,
@@ -25,7 +25,7 @@ export function contentOf(
   }
 }
 
-const published = (endpoint: CatalogueEndpoint, state: EndpointState): Endpoint => ({
+const published = (endpoint: CatalogueEndpoint, health: EndpointHealth): Endpoint => ({
   id: endpoint.id,
   cell: cellIdOf(endpoint.model, endpoint.region),
   region: endpoint.region,
@@ -35,12 +35,36 @@ const published = (endpoint: CatalogueEndpoint, state: EndpointState): Endpoint 
   url: endpoint.url,
   servedName: endpoint.servedName,
   slots: endpoint.slots,
-  state,
+  state: stateOf(health),
   weight: endpoint.weight,
   operations: [...(endpoint.operations ?? operationsOf[endpoint.kind])],
   options: { ...endpoint.options },
   credential: endpoint.credential,
+  health,
 })
+
+/** The published sum of a health for readers that know no finer word. */
+export function stateOf(health: EndpointHealth): EndpointState {
+  switch (health) {
+    case 'healthy':
+    case 'degraded':
+      return 'healthy'
+    case 'warming':
+    case 'ejected':
+    case 'probing':
+    case 'sleeping':
+    case 'gone':
+      return 'unhealthy'
+    case 'unknown':
+    case 'draining':
+    case 'disabled':
+      return health
+    default: {
+      const never: never = health
+      throw new Error(`snapshot: unknown health ${String(never)}`)
+    }
+  }
+}
 
 /** What the decision to publish rests on. */
 export type Draft = {

@@ -15,15 +15,19 @@ export function retiredCells(published: Published, ledgers: ReadonlyMap<string, 
 /** A ledger for each cell of the snapshot, near its region, and for each cell that left it and may not know. */
 export function cellTargets(published: Published, ledgers: ReadonlyMap<string, LedgerRecord>): readonly Target[] {
   const { endpoints, regions } = published.snapshot
-  const regionOfCell = new Map(endpoints.map((endpoint) => [endpoint.cell, regions.find((region) => region.name === endpoint.region)]))
-  const present = [...regionOfCell].map(([cell, region]) => ({ name: cell, cell, hint: region ? hintOf(region) : null }))
-  return [...present, ...retiredCells(published, ledgers).map((cell) => ({ name: cell, cell, hint: null }))]
+  const first = new Map(endpoints.map((endpoint) => [endpoint.cell, endpoint]))
+  const present = [...first].map(([cell, { model, region: name }]) => {
+    const region = regions.find((candidate) => candidate.name === name)
+    return { name: cell, cell, model, hint: region ? hintOf(region) : null }
+  })
+  return [...present, ...retiredCells(published, ledgers).map((cell) => ({ name: cell, cell, model: null, hint: null }))]
 }
 
 /** The objects that only keep the snapshot, one per origin. */
 export const homes: readonly Target[] = origins.map((origin) => ({
   name: homeNameOf(origin.name),
   cell: null,
+  model: null,
   hint: origin.name as string as LocationHint,
 }))
 

@@ -94,7 +94,7 @@ function exchangeFor(target: Target, record: LedgerRecord, telling: Telling, sta
     cell: target.cell,
     loads: loads && loads.seq > record.loadsSeq ? loads : null,
     probes: target.cell === null ? [] : (telling.orders.get(target.cell) ?? []),
-    confirmed: record.folded.at(-1) ?? null,
+    confirmed: record.folded.find(({ life }) => life === record.life) ?? null,
   }
 }
 
@@ -127,6 +127,9 @@ export const newLedgerRecord = (): LedgerRecord => ({
   error: null,
 })
 
+/** Lives whose last block is remembered: an answer may come after those of two later lives, not after more. */
+const livesKept = 3
+
 /** Folds the blocks that are new, whatever the order of answers, and returns them. A ledger numbers its blocks within a life. */
 function takeBlocks(record: LedgerRecord, answer: ExchangeAnswer, nowMs: number): readonly Block[] {
   const seen = record.folded.find(({ life }) => life === answer.life)?.seq ?? 0
@@ -139,10 +142,7 @@ function takeBlocks(record: LedgerRecord, answer: ExchangeAnswer, nowMs: number)
   }
   if (last) {
     const others = record.folded.filter(({ life }) => life !== answer.life)
-    const folded = { life: answer.life, seq: last.seq }
-    // The newest life stays last: that one is confirmed.
-    const late = record.life !== null && record.life !== answer.life && others.some(({ life }) => life === record.life)
-    record.folded = (late ? [folded, ...others] : [...others, folded]).slice(-2)
+    record.folded = [...others, { life: answer.life, seq: last.seq }].slice(-livesKept)
   }
   return blocks
 }

@@ -14,14 +14,13 @@ import { count, emptyOutbox, noteRoundTrip, put, putBack, takeReport, type Outbo
 /** What one isolate knows of one ledger. */
 type Known = {
   readonly outbox: Outbox
-  /** Its own leases there that are live, as they would be charged again. */
-  readonly live: Map<LeaseId, Charge>
+  /** Its own leases there that are live, as they would be charged again, and since when. */
+  readonly live: Map<LeaseId, { readonly charge: Charge; readonly sinceMs: number }>
   life: string | null
   /** Places are scarce there: what comes back is told at once. */
   tight: boolean
   /** When a request last promised to send the report; null when none has since. */
   flushPromisedAtMs: number | null
-  purgedAtMs: number
 }
 
 /** One per isolate, shared by its requests: plain data, bounded by limits.ledgersHeldMax and limits.creditKindsMax. */
@@ -48,7 +47,7 @@ export function ledgers(memory: LedgerMemory, sources: LedgerSources): Ledgers {
   const knownOf = (cell: CellId): Known => {
     const known = memory.known.get(cell)
     if (known) return known
-    const made: Known = { outbox: emptyOutbox(), live: new Map(), life: null, tight: false, flushPromisedAtMs: null, purgedAtMs: 0 }
+    const made: Known = { outbox: emptyOutbox(), live: new Map(), life: null, tight: false, flushPromisedAtMs: null }
     memory.known.set(cell, made)
     const oldest = memory.known.size > limits.ledgersHeldMax ? memory.known.keys().next().value : undefined
     if (oldest !== undefined) memory.known.delete(oldest)
@@ -80,11 +79,7 @@ export function ledgers(memory: LedgerMemory, sources: LedgerSources): Ledgers {
   }
 
   /** A call with what it carries: an answer's news is taken in, and a report that did not arrive goes back. null: no answer. */
-  const carried = async <Answer extends News>(
-    cell: CellId,
-    report: Report | null,
-    call: () => Promise<Answer>,
-  ): Promise<Answer | null> => {
+  const carried = async <Answer extends News>(cell: CellId, report: Report | null, call: () => Promise<Answer>): Promise<Answer | null> => {
     const calling = async (): Promise<Answer | null> => call()
     const answer = await within(orElse(calling(), null), limits.reportWaitMsMax, null, timer)
     const known = knownOf(cell)
@@ -99,14 +94,14 @@ export function ledgers(memory: LedgerMemory, sources: LedgerSources): Ledgers {
     const life = news.life ?? known.life
     // An object that was restarted may not know what its earlier life granted.
     if (known.life !== null && life !== known.life) {
-      for (const charge of known.live.values()) put(known.outbox, { charge: { ...charge, why: 'again' } })
+      for (const { charge } of known.live.values()) put(known.outbox, { charge: { ...charge, why: 'again' } })
     }
     known.life = life
   }
 
   const remember = (cell: CellId, charge: Charge): void => {
     const { live } = knownOf(cell)
-    live.set(charge.leaseId, charge)
+    live.set(charge.leaseId, { charge, sinceMs: clock.nowMs() })
     const oldest = live.size > limits.liveHeldMax ? live.keys().next().value : undefined
     if (oldest !== undefined) live.delete(oldest)
   }
@@ -163,12 +158,12 @@ export function ledgers(memory: LedgerMemory, sources: LedgerSources): Ledgers {
     wait: async (ask, forMs, gone) => {
       const { cell, leaseId } = ask
       const over = new AbortController()
-      const waiting = orElse(
-        (async () => sources.ledger(cell).wait(cell, leaseId))(),
-        null,
-      )
-      const ending = timer.sleep(forMs, AbortSignal.any([gone, over.signal])).then(() => (gone.aborted ? 'gone' : 'over') as const)
-      const answer = await Promise.race([waiting, ending])
+      const waiting = orElse((async () => sources.ledger(cell).wait(cell, leaseId))(), null)
+      const ending = async (): Promise<'gone' | 'over'> => {
+        await timer.sleep(forMs, AbortSignal.any([gone, over.signal]))
+        return gone.aborted ? 'gone' : 'over'
+      }
+      const answer = await Promise.race([waiting, ending()])
       over.abort()
       if (answer === null || typeof answer === 'string') {
         giveBack(cell, leaseId)
@@ -200,14 +195,16 @@ export function ledgers(memory: LedgerMemory, sources: LedgerSources): Ledgers {
       if (way !== 'leased') count(arrivals, origin)
     },
 
-    liveIn: (cell) => {
-      const known = knownOf(cell)
+    begunSince: (cell, sinceMs) => {
+      const { live } = knownOf(cell)
       const nowMs = clock.nowMs()
-      if (nowMs - known.purgedAtMs >= limits.turnMs) {
-        known.purgedAtMs = nowMs
-        for (const [leaseId, { deadlineMs }] of known.live) if (deadlineMs <= nowMs) known.live.delete(leaseId)
+      let begun = 0
+      for (const [leaseId, each] of live) {
+        // Its request was ended by the platform, or it would have been settled.
+        if (each.charge.deadlineMs <= nowMs) live.delete(leaseId)
+        else if (each.sinceMs >= sinceMs) begun++
       }
-      return known.live.size
+      return begun
     },
   }
 }

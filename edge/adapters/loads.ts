@@ -42,10 +42,11 @@ export function loads(memory: LoadsMemory, clock: Clock): LoadsPort {
     fresh,
     cell: (model, cell) => {
       const ofModel = fresh(model)
-      const published = ofModel?.cells.find((each) => each.cell === cell) ?? null
+      const load = ofModel?.cells.find((each) => each.cell === cell)
+      const published = ofModel && load ? { load, atMs: ofModel.atMs } : null
       const told = memory.cells.get(cell)
       if (!told || clock.nowMs() - told.atMs >= limits.loadsFreshMs) return published
-      return published && ofModel && ofModel.atMs > told.atMs ? published : told.load
+      return published && published.atMs > told.atMs ? published : told
     },
     learn: ({ load, loads: told }) => {
       if (load) keep(memory.cells, load.cell, { load, atMs: clock.nowMs() }, cellsHeldMax)

@@ -5,7 +5,8 @@ import { limits } from '../../shared/limits.ts'
 import { readSigned, type Signer } from '../../shared/signature.ts'
 import { orElse, within, type Clock, type Timer } from '../../shared/time.ts'
 import type { OriginName } from '../../shared/ids.ts'
-import { homeNameOf, type LedgerCalls, type SnapshotAnswer } from '../../shared/wire/ledger.ts'
+import { apply } from '../../shared/wire/delta.ts'
+import { homeNameOf, type LedgerCalls } from '../../shared/wire/ledger.ts'
 import { readSnapshot, snapshotKvKey, type Snapshot } from '../../shared/wire/snapshot.ts'
 import type { RequestLine, Snapshots } from '../ports.ts'
 
@@ -32,9 +33,11 @@ export type SnapshotSources = {
 export function snapshots(memory: SnapshotMemory, sources: SnapshotSources): Snapshots {
   const { clock, timer } = sources
 
-  const adopt = ({ generation, snapshot }: SnapshotAnswer): void => {
+  const adopt: Snapshots['adopt'] = ({ generation, snapshot, deltas = [] }): void => {
     const known = memory.snapshot?.generation ?? 0
     if (snapshot && snapshot.generation > known) memory.snapshot = snapshot
+    // Those of before what another answer has brought meanwhile do not fit, and are not needed.
+    for (const delta of deltas) memory.snapshot = (memory.snapshot && apply(memory.snapshot, delta)) ?? memory.snapshot
     // An object that lags behind us confirms nothing.
     if (generation >= known && generation > 0) memory.confirmedAtMs = clock.nowMs()
   }

@@ -5,10 +5,12 @@ import { readEndpointCredential, type EndpointCredential } from '../../shared/en
 import { limits } from '../../shared/limits.ts'
 import { err, ok, type Result } from '../../shared/result.ts'
 import { open, sealKeyOf, type SealKey } from '../../shared/sealed.ts'
+import type { ServiceStatus } from '../../shared/wire/probe.ts'
 import type { Endpoint } from '../../shared/wire/snapshot.ts'
 import type { Upstream, UpstreamAnswer, UpstreamFailure, UpstreamRequest } from '../ports.ts'
 import { sendHttp } from './http-upstream.ts'
 import { sendSageMaker } from './sagemaker.ts'
+import { describeEndpoint } from './sagemaker-status.ts'
 
 /** One per isolate, shared by its requests: plain data only, at most limits.openedHeldMax credentials. */
 export type OpenedMemory = {
@@ -36,6 +38,18 @@ export function upstreams(sources: UpstreamSources): Upstream {
       const credential = await credentialOf(request.endpoint, sources)
       return credential.ok ? sendTo(request, credential.value) : credential
     },
+  }
+}
+
+/** Asks the service in front of an endpoint how the endpoint is, with the endpoint's own credential. Never rejects. */
+export function serviceStatuses(sources: UpstreamSources) {
+  return async (endpoint: Endpoint, signal: AbortSignal): Promise<Result<ServiceStatus, UpstreamFailure>> => {
+    const range = refusedRange(endpoint.url, sources.allowPrivate)
+    if (range) return err({ detail: `not called: the endpoint's address is not public (${range})` })
+    const credential = await credentialOf(endpoint, sources)
+    if (!credential.ok) return credential
+    if (!credential.value || !('secretAccessKey' in credential.value)) return err({ detail: 'the endpoint has no credential of AWS' })
+    return describeEndpoint(endpoint, credential.value, signal)
   }
 }
 

@@ -11,8 +11,7 @@ const needs = <T>(credential: Credential, scope: Scope, value: T): Result<T, Inf
 /** `isochrone-priority`: standard unless it says otherwise. Refuses `invalid_header`, and `scope_missing` for critical. */
 export function priorityOf(header: string | null, credential: Credential): Result<Priority, InferenceRefusal> {
   const priority = priorities.find((each) => each === (header ?? 'standard'))
-  if (!priority)
-    return err({ reason: 'invalid_header', header: 'isochrone-priority', detail: `expected one of ${priorities.join(', ')}.` })
+  if (!priority) return err({ reason: 'invalid_header', header: 'isochrone-priority', detail: `expected one of ${priorities.join(', ')}.` })
   return priority === 'critical' ? needs(credential, 'critical', priority) : ok(priority)
 }
 

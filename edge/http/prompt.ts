@@ -32,7 +32,8 @@ function addTurns(reading: Reading, turns: unknown): void {
   for (const turn of turns) {
     if (isFull(reading)) return
     if (!isFields(turn)) continue
-    add(reading, `\n${String(turn['role'] ?? turn['type'] ?? '')}\n`)
+    const who = turn['role'] ?? turn['type']
+    add(reading, `\n${typeof who === 'string' ? who : ''}\n`)
     addContent(reading, turn['content'])
   }
 }

@@ -79,8 +79,6 @@ export function close(blocks: Blocks, nowMs: number): void {
 /** Core has all blocks up to `seq`: they go. */
 export function confirm(blocks: Blocks, seq: number): void {
   blocks.closed = blocks.closed.filter((block) => block.seq > seq)
-  // What was told in an answer that got lost is not with core: it may be summed with later ones again.
-  blocks.toldSeq = Math.min(blocks.toldSeq, seq)
 }
 
 /** The blocks that core has not confirmed, oldest first. They count as told. */

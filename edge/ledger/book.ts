@@ -7,11 +7,12 @@ import type { EndpointId, LeaseId } from '../../shared/ids.ts'
 import type { Ask, AskAnswer, EndpointLoad, Exchange, ExchangeAnswer, Flush, News } from '../../shared/wire/ledger.ts'
 import { close, confirm, unconfirmed } from './blocks.ts'
 import { keep as keepBreaker, restore as restoreBreaker, type KeptBreaker } from './breaker.ts'
-import { expire, findLease, grant, settle as takeBack, type Lease } from './leases.ts'
+import { deadlineWithin, expire, findLease, grant, settle as takeBack, type Lease } from './leases.ts'
 import { canServe, loadOf } from './members.ts'
 import { placeFor, spend, type Decision } from './place.ts'
-import { inOrder, queueLength } from './queue.ts'
+import { findWaiting, inOrder, queueLength } from './queue.ts'
 import { fold } from './returns.ts'
+import { serviceMs, startFrom } from './speed.ts'
 import { loadNow, newsFor, noteOffered, take, takeLoads, type Book } from './state.ts'
 import { deny, pump, withoutRoom } from './waiting.ts'
 
@@ -19,7 +20,8 @@ export { loadNow, newBook, take, takeLoads, type Book } from './state.ts'
 export { awaitGrant, queuedUntilMs } from './waiting.ts'
 
 /** A lease, a place in the queue, another cell, or why not. Asking again with the same lease's id gives the same answer and no second place. */
-export function ask(book: Book, asked: Ask, nowMs: number, random: Random): AskAnswer {
+export function ask(book: Book, given: Ask, nowMs: number, random: Random): AskAnswer {
+  const asked = { ...given, deadlineMs: deadlineWithin(given.deadlineMs, nowMs) }
   if (asked.report) fold(book, asked.report, nowMs, random)
   sweep(book, nowMs, random)
   const decision = decide(book, asked, nowMs, random)
@@ -32,6 +34,8 @@ function decide(book: Book, asked: Ask, nowMs: number, random: Random): Decision
   if (!snapshot) return { denied: 'no_snapshot' }
   const held = findLease(book.leases, asked.leaseId)
   if (held) return { lease: { endpoint: held.endpoint } }
+  const waiting = findWaiting(book.queue, asked.leaseId)
+  if (waiting) return { queued: { predictedMs: waiting.predictedMs } }
   const members = [...book.members.values()].filter((member) => canServe(member, asked))
   if (members.length === 0) return { denied: 'no_endpoint' }
   const refused = spend(book, asked, members, nowMs)
@@ -49,9 +53,12 @@ export function report(book: Book, flush: Flush, nowMs: number, random: Random):
   return newsFor(book, flush, nowMs)
 }
 
-/** Core's call: news down, the exact numbers up. Probes are the object's business, for they wait. */
+/**
+ * Core's call: news down, the exact numbers up. Probes are the object's business, for they wait; so is making a snapshot of a delta, which
+ * is then given beside it.
+ */
 export function exchange(book: Book, given: Exchange, nowMs: number, random: Random): Omit<ExchangeAnswer, 'probes'> {
-  if (given.snapshot) take(book, given.snapshot)
+  if (given.snapshot) take(book, given.snapshot, given.delta ?? null)
   if (given.loads) takeLoads(book, given.loads)
   sweep(book, nowMs, random)
   if (given.confirmed?.life === book.life) confirm(book.blocks, given.confirmed.seq)
@@ -67,9 +74,9 @@ export function exchange(book: Book, given: Exchange, nowMs: number, random: Ran
   }
 }
 
-/** Ends what is over: leases at their deadlines, waits past theirs, grants nobody came for. At most once a second unless `now` says so. */
+/** Ends what is over: leases at their deadlines, waits past theirs, grants nobody came for. At most once a second unless `now` says so, or the clock was put back. */
 export function sweep(book: Book, nowMs: number, random: Random, now = false): void {
-  if (!now && nowMs - book.sweptAtMs < limits.turnMs) return
+  if (!now && Math.abs(nowMs - book.sweptAtMs) < limits.turnMs) return
   book.sweptAtMs = nowMs
   expire(book.leases, nowMs)
   for (const { ask: asked, untilMs } of inOrder(book.queue)) if (untilMs <= nowMs) deny(book, asked.leaseId, nowMs)
@@ -89,20 +96,41 @@ const endpointLoads = (book: Book, nowMs: number): Record<EndpointId, EndpointLo
 export type Kept = {
   readonly leases: readonly (readonly [LeaseId, Lease])[]
   readonly breakers: readonly (readonly [EndpointId, KeptBreaker])[]
+  /** Mean service times in milliseconds of the endpoints that have one. Earlier releases kept none. */
+  readonly services?: readonly (readonly [EndpointId, number])[]
 }
+
+/**
+ * What ended between the last keeping and the restart is among the kept leases and will never be told again. So those are believed for
+ * this many of their endpoint's mean service times, after which one in twenty still runs; whoever holds one tells it again before that.
+ */
+const believedServices = 3
 
 /** Plain data for the object's storage. The queue is not in it: whoever waited sees the call fail and asks again. */
 export const keep = (book: Book): Kept => ({
   leases: [...book.leases.byId].filter(([, lease]) => lease.kind !== 'credit'),
   breakers: [...book.members].map(([id, { breaker }]) => [id, keepBreaker(breaker)] as const),
+  services: [...book.members].flatMap(([id, { speed }]) => {
+    const ms = serviceMs(speed)
+    return ms === null ? [] : [[id, ms] as const]
+  }),
 })
 
 /** Takes over what an earlier life kept; leases that have ended meanwhile are left out. Called after `take`. */
 export function restore(book: Book, kept: Kept, nowMs: number): void {
-  for (const [id, lease] of kept.leases) if (lease.deadlineMs > nowMs) grant(book.leases, id, lease)
+  const services = new Map(kept.services)
+  for (const [id, lease] of kept.leases) {
+    const believedMs = believedServices * (services.get(lease.endpoint) ?? Number.POSITIVE_INFINITY)
+    const deadlineMs = Math.min(deadlineWithin(lease.deadlineMs, nowMs), nowMs + believedMs)
+    if (deadlineMs > nowMs) grant(book.leases, id, { ...lease, deadlineMs, kind: 'kept' })
+  }
   for (const [id, breaker] of kept.breakers) {
     const member = book.members.get(id)
     if (member) book.members.set(id, { ...member, breaker: restoreBreaker(breaker, nowMs) })
+  }
+  for (const [id, ms] of services) {
+    const speed = book.members.get(id)?.speed
+    if (speed) startFrom(speed, ms)
   }
   noteOffered(book, nowMs)
 }

@@ -1,6 +1,7 @@
 // How full the cell is, in the numbers that isolates and other cells decide by. Pure.
 
 import { blindWaitMs } from '../../shared/erlang.ts'
+import { limits } from '../../shared/limits.ts'
 import type { CellId } from '../../shared/ids.ts'
 import type { CellLoad } from '../../shared/wire/loads.ts'
 import type { Candidate } from './pick.ts'
@@ -34,10 +35,13 @@ export type CellView = {
 export const departuresPerMs = (candidates: readonly Candidate[]): number =>
   candidates.reduce((sum, each) => (each.out || each.slots === 0 ? sum : sum + (each.rate / 1_000) * (each.cap / each.slots)), 0)
 
-/** Wait until a place is free for somebody with `ahead` before him, when all are taken: one departure for each, and one for himself. */
+/**
+ * Wait until a place is free for somebody with `ahead` before him, when all are taken: one departure for each, and one for himself. As long
+ * as a request may last when no departure is in sight: an infinite wait could not be compared, nor be told in JSON.
+ */
 export function predictedWaitMs(candidates: readonly Candidate[], ahead: number): number {
   const perMs = departuresPerMs(candidates)
-  return perMs > 0 ? (ahead + 1) / perMs : Number.POSITIVE_INFINITY
+  return perMs > 0 ? Math.min(limits.deadlineMsMax, (ahead + 1) / perMs) : limits.deadlineMsMax
 }
 
 export function cellLoadOf({ cell, candidates, queued, offered, serviceMs, ttftMs }: CellView): CellLoad {
@@ -52,8 +56,5 @@ export function cellLoadOf({ cell, candidates, queued, offered, serviceMs, ttftM
     used.map((each) => ({ slots: each.cap, serviceMs, share: rates > 0 ? each.rate / rates : 0 })),
     load,
   )
-  return { cell, slots, free: room - queued, waitMs: finite(waitMs), blindWaitMs: finite(blind), ttftMs }
+  return { cell, slots, free: room - queued, waitMs, blindWaitMs: blind, ttftMs }
 }
-
-/** JSON has no infinity; an hour is as good. */
-const finite = (ms: number): number => (Number.isFinite(ms) ? ms : 3_600_000)

@@ -1,6 +1,7 @@
 // The leases of a cell, as data. What is in flight is what has a live lease: counts are derived, never incremented, so they cannot leak.
 // No clock here: every function that needs the time is given it.
 
+import { limits } from '../../shared/limits.ts'
 import type { EndpointId, LeaseId, VersionId } from '../../shared/ids.ts'
 import type { Operation } from '../../shared/operations.ts'
 
@@ -9,8 +10,10 @@ export type Lease = {
   readonly deadlineMs: number
   readonly version: VersionId
   readonly operation: Operation | null
-  /** granted: asked for. charged: dispatched without asking. credit: granted ahead, not used yet. */
-  readonly kind: 'granted' | 'charged' | 'credit'
+  /** granted: asked for. charged: dispatched without asking. credit: granted ahead, not used yet. kept: of an earlier life, not told again yet. */
+  readonly kind: 'granted' | 'charged' | 'credit' | 'kept'
+  /** When it was granted on an endpoint on trial, as the one request that shows how it is. */
+  readonly trialSinceMs?: number
 }
 
 /** Two views of one set: by id to find a lease, by endpoint so that a count is the size of a set. Only the functions below change them. */
@@ -19,6 +22,18 @@ export type Leases = { readonly byId: Map<LeaseId, Lease>; readonly byEndpoint: 
 export const noLeases = (): Leases => ({ byId: new Map(), byEndpoint: new Map() })
 
 export const inFlight = (leases: Leases, endpoint: EndpointId): number => leases.byEndpoint.get(endpoint)?.size ?? 0
+
+/** Requests on the endpoint that are its trial now. One that has shown nothing for so long may last, or be lost: it no longer keeps the next away. */
+export function trialsOf({ byId, byEndpoint }: Leases, endpoint: EndpointId, nowMs: number): number {
+  const trials = [...(byEndpoint.get(endpoint) ?? [])].map((id) => byId.get(id)?.trialSinceMs)
+  return trials.filter((sinceMs) => sinceMs !== undefined && nowMs - sinceMs < limits.firstTokenMsDefault).length
+}
+
+/** A deadline as somebody else named it: later than any request may last, or no number at all, it is the latest there can be. */
+export function deadlineWithin(deadlineMs: number, nowMs: number): number {
+  const latestMs = nowMs + limits.deadlineMsMax + limits.leaseGraceMs
+  return deadlineMs <= latestMs ? deadlineMs : latestMs
+}
 
 export const leaseCount = (leases: Leases): number => leases.byId.size
 

@@ -5,7 +5,7 @@
 // Storage, each written without holding an answer back unless said so:
 //   snapshot   the last snapshot                        at each new generation; the answer to core waits until it is durable
 //   loads      the model's loads                        at most every ten seconds
-//   kept       { leases in chunks, breakers }           at most once a second, and only when something changed
+//   kept       { leases in chunks, breakers, services }  at most once a second, and only when something changed
 //
 // A restart finds what was kept; leases granted in the last second before it are told again by the isolates that hold them, as charges,
 // when they see another `life` in an answer. Every lease has a deadline, so nothing outlives its request by more than the grace.
@@ -14,6 +14,7 @@ import { DurableObject } from 'cloudflare:workers'
 import { limits } from '../../shared/limits.ts'
 import type { CellId, LeaseId } from '../../shared/ids.ts'
 import type { ModelLoads } from '../../shared/wire/loads.ts'
+import { apply } from '../../shared/wire/delta.ts'
 import { readSnapshot, type Snapshot } from '../../shared/wire/snapshot.ts'
 import type {
   Ask,
@@ -48,7 +49,7 @@ import { Probes } from './probes.ts'
 const leasesPerChunk = 5_000
 const loadsKeptEveryMs = 10_000
 
-type KeptHead = { readonly cell: string; readonly chunks: number; readonly breakers: Kept['breakers'] }
+type KeptHead = Omit<Kept, 'leases'> & { readonly cell: string; readonly chunks: number }
 
 export abstract class LedgerObject extends DurableObject<unknown> implements LedgerCalls {
   readonly #ports: LedgerPorts
@@ -79,16 +80,21 @@ export abstract class LedgerObject extends DurableObject<unknown> implements Led
     const untilMs = queuedUntilMs(book, leaseId)
     const { promise, resolve } = Promise.withResolvers<WaitAnswer>()
     awaitGrant(book, leaseId, resolve, this.#nowMs())
-    // Without requests nothing else would end the wait.
-    if (untilMs !== null) {
-      void this.#ports.timer.sleep(Math.max(0, untilMs - this.#nowMs()), over.signal).then(() => {
-        if (!over.signal.aborted) sweep(book, this.#nowMs(), this.#ports.random, true)
-      })
-    }
+    if (untilMs !== null) void this.#sweepUntil(book, untilMs, over.signal)
     const answer = await promise
     over.abort()
     this.#keepSoon()
     return answer
+  }
+
+  /** Without requests nothing else would end the wait, nor give it a place that comes free with time alone. */
+  async #sweepUntil(book: Book, untilMs: number, over: AbortSignal): Promise<void> {
+    while (!over.aborted) {
+      const leftMs = untilMs - this.#nowMs()
+      // A timer may be a moment early: then there is one more turn.
+      await this.#ports.timer.sleep(Math.max(1, Math.min(leftMs, limits.turnMs)), over)
+      if (!over.aborted) sweep(book, this.#nowMs(), this.#ports.random, leftMs <= limits.turnMs)
+    }
   }
 
   report(flush: Flush): Promise<News> {
@@ -99,9 +105,9 @@ export abstract class LedgerObject extends DurableObject<unknown> implements Led
 
   /** Core's call, once a turn. The answer leaves only when a new snapshot is durable (output gate). */
   async exchange(exchange: Exchange): Promise<ExchangeAnswer> {
-    const { signature = null } = exchange
-    const snapshot = exchange.snapshot && (await this.#isGenuine(exchange.snapshot, signature)) ? exchange.snapshot : null
     const book = this.#bookOf(exchange.cell ?? '')
+    const told = exchange.snapshot ?? (book.snapshot && exchange.delta ? apply(book.snapshot, exchange.delta) : null)
+    const snapshot = told && (await this.#isGenuine(told, exchange.signature ?? null)) ? told : null
     const before = book.snapshot?.generation ?? 0
     const answer = fold(book, { ...exchange, snapshot }, this.#nowMs(), this.#ports.random)
     if (snapshot && snapshot.generation > before) await this.ctx.storage.put('snapshot', snapshot)
@@ -142,21 +148,21 @@ export abstract class LedgerObject extends DurableObject<unknown> implements Led
 
   #keepLoads(loads: ModelLoads): void {
     const nowMs = this.#nowMs()
-    if (nowMs - this.#loadsKeptAtMs < loadsKeptEveryMs) return
+    if (Math.abs(nowMs - this.#loadsKeptAtMs) < loadsKeptEveryMs) return
     this.#loadsKeptAtMs = nowMs
     void this.ctx.storage.put('loads', loads, { allowUnconfirmed: true })
   }
 
   #keepSoon(): void {
     const nowMs = this.#nowMs()
-    if (nowMs - this.#keptAtMs < limits.turnMs) return
+    if (Math.abs(nowMs - this.#keptAtMs) < limits.turnMs) return
     this.#keptAtMs = nowMs
-    const { leases, breakers } = keep(this.#book)
-    const text = JSON.stringify([leases, breakers])
+    const { leases, ...others } = keep(this.#book)
+    const text = JSON.stringify([leases, others])
     if (text === this.#keptText) return
     this.#keptText = text
     const chunks = Math.ceil(leases.length / leasesPerChunk)
-    const head: KeptHead = { cell: this.#book.cell, chunks, breakers }
+    const head: KeptHead = { cell: this.#book.cell, chunks, ...others }
     const entries: Record<string, unknown> = { kept: head }
     for (let chunk = 0; chunk < chunks; chunk++) {
       entries[`leases:${chunk}`] = leases.slice(chunk * leasesPerChunk, (chunk + 1) * leasesPerChunk)
@@ -175,7 +181,7 @@ export abstract class LedgerObject extends DurableObject<unknown> implements Led
     if (!head) return
     const names = Array.from({ length: head.chunks }, (_, chunk) => `leases:${chunk}`)
     const chunks = names.length > 0 ? await this.ctx.storage.get<Kept['leases']>(names) : new Map<string, Kept['leases']>()
-    restore(book, { leases: [...chunks.values()].flat(), breakers: head.breakers }, this.#nowMs())
+    restore(book, { ...head, leases: [...chunks.values()].flat() }, this.#nowMs())
   }
 
   #nowMs(): number {

@@ -5,7 +5,7 @@ import { servedAs } from '../../shared/operations.ts'
 import type { Ask, EndpointLoad } from '../../shared/wire/ledger.ts'
 import type { Endpoint, Snapshot } from '../../shared/wire/snapshot.ts'
 import { capOf, isOut, newBreaker, reasonOf, stateOf, type Breaker } from './breaker.ts'
-import { inFlight, type Leases } from './leases.ts'
+import { inFlight, trialsOf, type Leases } from './leases.ts'
 import type { Candidate } from './pick.ts'
 import { isStale, lastGoodAtMs, newSpeed, prefillMs, serviceMs, ttftMs, type Speed } from './speed.ts'
 
@@ -54,9 +54,12 @@ const isOnTrial = ({ endpoint, breaker }: Member, nowMs: number): boolean => {
   return state === 'half_open' || (endpoint.health === 'probing' && state === 'closed')
 }
 
-/** How many requests it may have in flight now; one while it is on trial. */
-export const capNow = (member: Member, nowMs: number): number =>
-  isOnTrial(member, nowMs) ? 1 : capOf(member.breaker, member.endpoint.slots, nowMs)
+/** How many requests it may have in flight now; while it is on trial one, beside those that still run from before: a long answer must not put the trial off. */
+export function capNow(member: Member, leases: Leases, nowMs: number): number {
+  const { breaker, endpoint } = member
+  if (!isOnTrial(member, nowMs)) return capOf(breaker, endpoint.slots, nowMs)
+  return Math.min(endpoint.slots, inFlight(leases, endpoint.id) - trialsOf(leases, endpoint.id, nowMs) + 1)
+}
 
 /** Mean service time in milliseconds of those measured of late, else of those ever measured, else a plausible one. */
 export function meanServiceMs(members: readonly Member[], nowMs: number): number {
@@ -98,7 +101,7 @@ export function candidatesOf(members: readonly Member[], view: View, nowMs: numb
       slots: endpoint.slots,
       weight,
       inFlight: inFlight(view.leases, endpoint.id),
-      cap: capNow(member, nowMs),
+      cap: capNow(member, view.leases, nowMs),
       rate: (endpoint.slots * weight * 1_000) / ((isStale(speed, nowMs) ? null : serviceMs(speed)) ?? meanMs),
       prefillMs: prefills[index] ?? bestMs,
       onTrial: isOnTrial(member, nowMs),
@@ -111,7 +114,7 @@ export function candidatesOf(members: readonly Member[], view: View, nowMs: numb
 /** What core is told of an endpoint. */
 export const loadOf = (member: Member, leases: Leases, nowMs: number): EndpointLoad => ({
   inFlight: inFlight(leases, member.endpoint.id),
-  cap: capNow(member, nowMs),
+  cap: capNow(member, leases, nowMs),
   breaker: stateOf(member.breaker, nowMs),
   serviceMs: serviceMs(member.speed),
   ttftMs: ttftMs(member.speed),

@@ -23,12 +23,15 @@ export type Decision = Partial<Omit<AskAnswer, keyof News>>
 /** What a decision rests on beside the state. */
 export type Moment = { readonly snapshot: Snapshot; readonly nowMs: number; readonly random: Random }
 
-/** Counts the attempt; second attempts only within the budget. */
+/**
+ * Second attempts only within the budget, and counted when they are asked for: many may wait at once. First ones count when they are
+ * granted, for what never reached an endpoint earns no second attempt.
+ */
 export function spend(book: Book, asked: Ask, members: readonly Member[], nowMs: number): Denial | null {
   const purpose = asked.purpose ?? 'first'
   if (purpose === 'retry' && !mayRetry(book.budget, nowMs)) return 'retry_budget'
-  if (purpose === 'hedge' && !mayHedge(book.budget, nowMs, useOf(book, members))) return 'hedge_budget'
-  countAttempt(book.budget, purpose, nowMs)
+  if (purpose === 'hedge' && !mayHedge(book.budget, nowMs, useOf(book, members, nowMs))) return 'hedge_budget'
+  if (purpose !== 'first') countAttempt(book.budget, purpose, nowMs)
   if (purpose === 'first' && !asked.spilledFrom && asked.origin !== undefined) countArrival(book.blocks, asked.origin, 1)
   return null
 }
@@ -54,9 +57,10 @@ export function placeFor(book: Book, asked: Ask, members: readonly Member[], mom
   const picked = pick(open, rule, book.turns, random)
   const explained = asked.explain ? { considered: considered(candidates, picked?.id ?? null, asked.avoid) } : {}
   if (!picked) return { candidates: usable, rule, decision: null }
-  const elsewhere = affinity && stickyElsewhere(book, asked, open.find(({ id }) => id === picked.id)?.prefillMs ?? 0, moment)
+  const chosen = open.find(({ id }) => id === picked.id)
+  const elsewhere = affinity && stickyElsewhere(book, asked, chosen?.prefillMs ?? 0, moment)
   if (elsewhere) return { candidates: usable, rule, decision: { spill: { cell: elsewhere }, ...explained } }
-  const lease = give(book, asked, picked, nowMs)
+  const lease = give(book, asked, { ...picked, onTrial: chosen?.onTrial ?? false }, nowMs)
   const credits = aheadFor(book, asked, rule, moment)
   return { candidates: usable, rule, decision: { lease, ...(credits.length > 0 ? { credits } : {}), ...explained } }
 }
@@ -67,9 +71,11 @@ const tokensOf = (book: Book, asked: Ask) => (endpoint: EndpointId) => {
   return blocks.length === 0 ? null : (blocks.length - matchedBlocks(book.turns.prefixes, endpoint, blocks)) * limits.prefixBlockTokens
 }
 
-function give(book: Book, asked: Ask, picked: Picked, nowMs: number): Granted {
-  const { version, operation = null } = asked
-  grant(book.leases, asked.leaseId, { endpoint: picked.id, deadlineMs: asked.deadlineMs, version, operation, kind: 'granted' })
+function give(book: Book, asked: Ask, picked: Picked & { readonly onTrial: boolean }, nowMs: number): Granted {
+  const { version, operation = null, deadlineMs } = asked
+  const trial = picked.onTrial ? { trialSinceMs: nowMs } : {}
+  grant(book.leases, asked.leaseId, { endpoint: picked.id, deadlineMs, version, operation, kind: 'granted', ...trial })
+  if ((asked.purpose ?? 'first') === 'first') countAttempt(book.budget, 'first', nowMs)
   if (asked.affinity && asked.affinity.blocks.length > 0) remember(book.turns.prefixes, picked.id, asked.affinity.blocks)
   const hedgeAfterMs = asked.purpose === 'hedge' ? null : hedgeAfter(book, asked, nowMs)
   return { endpoint: picked.id, affinity: picked.affinity, hedgeAfterMs }
@@ -81,7 +87,7 @@ function hedgeAfter(book: Book, asked: Ask, nowMs: number): number | null {
   const times = book.classes.get(classOf(asked.version, asked.operation ?? null))
   const ms = times ? p95Ms(times) : null
   const members = [...book.members.values()]
-  if (ms === null || ms > limits.hedgeTookMsMax || !mayHedge(book.budget, nowMs, useOf(book, members))) return null
+  if (ms === null || ms > limits.hedgeTookMsMax || !mayHedge(book.budget, nowMs, useOf(book, members, nowMs))) return null
   return ms
 }
 

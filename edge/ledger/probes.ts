@@ -10,24 +10,19 @@ import type { LedgerPorts, Probed } from './ports.ts'
 
 type Waiting = { readonly order: ProbeOrder; readonly endpoint: Endpoint; readonly sinceMs: number }
 
-/** Probes that may take long have few places, so that the others always find one. */
-type Lane = 'quick' | 'silent' | 'generation'
-const placesOf: Readonly<Record<Lane, number>> = {
-  quick: limits.probesAtOnceMax,
-  silent: limits.silentProbesAtOnceMax,
-  generation: limits.generationsAtOnceMax,
-}
+/** What a probe is likely to cost: a server that did not answer in time will hardly do so now, and a token takes its while. */
+type Pace = 'quick' | 'slow' | 'generation'
 
 const failed: Probed = { ok: false, detail: 'the probe itself failed' }
 
 export class Probes {
   readonly #ports: Pick<LedgerPorts, 'clock' | 'timer' | 'prober'>
   #waiting: Waiting[] = []
-  readonly #underway = new Map<string, Lane>()
+  readonly #underway = new Map<string, Pace>()
   readonly #results = new Map<string, ProbeResult>()
-  /** By subject (below), of the cell's endpoints only: what a prober noted, and whom the last probe of its kind waited for in vain. */
+  /** By subject (below), of the cell's endpoints only: what a prober noted, and whose last probe of a kind took long. */
   readonly #notes = new Map<string, unknown>()
-  readonly #silent = new Set<string>()
+  readonly #slow = new Set<string>()
 
   constructor(ports: Pick<LedgerPorts, 'clock' | 'timer' | 'prober'>) {
     this.#ports = ports
@@ -74,54 +69,50 @@ export class Probes {
     const present = new Set(endpoints.map(serverOf))
     const isGone = (subject: string): boolean => !present.has(subject.slice(subject.indexOf(' ') + 1))
     for (const subject of this.#notes.keys()) if (isGone(subject)) this.#notes.delete(subject)
-    for (const subject of this.#silent) if (isGone(subject)) this.#silent.delete(subject)
+    for (const subject of this.#slow) if (isGone(subject)) this.#slow.delete(subject)
   }
 
   /** Starts what there are places for, the longest waiting first. Each that ends calls again. */
   #start(): void {
     this.#dropStale(this.#ports.clock.nowMs())
     while (this.#underway.size < limits.probesAtOnceMax) {
-      const index = this.#waiting.findIndex((waiting) => this.#hasPlace(this.#laneOf(waiting)))
+      const index = this.#waiting.findIndex((waiting) => this.#hasPlace(this.#paceOf(waiting)))
       const [next] = index < 0 ? [] : this.#waiting.splice(index, 1)
       if (!next) return
-      void this.#run(next, this.#laneOf(next))
+      void this.#run(next, this.#paceOf(next))
     }
   }
 
-  #laneOf({ order, endpoint }: Waiting): Lane {
+  #paceOf({ order, endpoint }: Waiting): Pace {
     if (order.kind === 'generation') return 'generation'
-    return this.#silent.has(subjectOf(order, endpoint)) ? 'silent' : 'quick'
+    return this.#slow.has(subjectOf(order, endpoint)) ? 'slow' : 'quick'
   }
 
-  #hasPlace(lane: Lane): boolean {
-    const taken = [...this.#underway.values()].filter((other) => other === lane).length
-    return taken < placesOf[lane]
+  #hasPlace(pace: Pace): boolean {
+    const slow = [...this.#underway.values()].filter((other) => other !== 'quick')
+    if (pace === 'quick') return true
+    if (slow.length >= limits.slowProbesAtOnceMax) return false
+    return pace === 'slow' || slow.filter((other) => other === 'generation').length < limits.generationsAtOnceMax
   }
 
-  async #run({ order, endpoint }: Waiting, lane: Lane): Promise<void> {
+  async #run({ order, endpoint }: Waiting, pace: Pace): Promise<void> {
     const { clock, timer, prober } = this.#ports
     const subject = subjectOf(order, endpoint)
     const atMs = clock.nowMs()
     const timeoutMs = Math.min(order.timeoutMs, limits.generationTimeoutMs)
     const silence: Probed = { ok: false, timedOut: true, detail: `no whole answer in ${timeoutMs} ms` }
     const patience = new AbortController()
-    this.#underway.set(order.id, lane)
+    this.#underway.set(order.id, pace)
     const probing = orElse(prober.probe(order, endpoint, this.#notes.get(subject), patience.signal), failed)
     const found = await within(probing, timeoutMs, silence, timer)
     patience.abort()
     this.#underway.delete(order.id)
     const { notes, ...told } = found
     if (notes !== undefined) this.#notes.set(subject, notes)
-    if (found === silence) this.#silent.add(subject)
-    else this.#silent.delete(subject)
-    this.#results.set(order.id, {
-      ...told,
-      id: order.id,
-      endpoint: order.endpoint,
-      kind: order.kind,
-      atMs,
-      tookMs: clock.nowMs() - atMs,
-    })
+    const tookMs = clock.nowMs() - atMs
+    if (tookMs >= limits.slowProbeMs) this.#slow.add(subject)
+    else this.#slow.delete(subject)
+    this.#results.set(order.id, { ...told, id: order.id, endpoint: order.endpoint, kind: order.kind, atMs, tookMs })
     this.#start()
   }
 }

@@ -3,23 +3,24 @@
 import { limits } from '../../shared/limits.ts'
 import type { Random } from '../../shared/random.ts'
 import type { LeaseId, OriginName } from '../../shared/ids.ts'
-import type { Charge, Report, Settled } from '../../shared/wire/ledger.ts'
+import type { Charge, OutcomeKind, Report, Settled } from '../../shared/wire/ledger.ts'
 import { countArrival, countOutcome, countRoundTrip, countWay } from './blocks.ts'
 import { isOut, observe } from './breaker.ts'
 import { count as countAttempt } from './budget.ts'
-import { findLease, grant, leaseCount, settle as takeBack, type Lease } from './leases.ts'
+import { deadlineWithin, findLease, grant, leaseCount, settle as takeBack, type Lease } from './leases.ts'
 import type { Member } from './members.ts'
 import { capacityOf, mayTakeOut } from './panic.ts'
 import { remember } from './prefix-index.ts'
-import { leave } from './queue.ts'
 import { lastGoodAtMs, learn, learnClass, newClassTimes } from './speed.ts'
 import { classOf, outHere, type Book } from './state.ts'
-import { pump } from './waiting.ts'
+import { deny, pump } from './waiting.ts'
 
-/** Ids remembered as settled: several times what one report carries. */
-const settledLatelyMax = 8_192
-/** Classes of requests whose times are kept: a cell serves few versions, each with few operations. */
+/** Ids remembered as settled: those of the ten seconds after which a report without an answer is told again, at what one object can do. */
+const settledLatelyMax = 16_384
+/** Classes of requests whose times are kept, the longest unused forgotten: a cell serves few versions at once, each with few operations. */
 const classesMax = 64
+/** An isolate of another release may know others: those count as nothing, as a cancelled one does. */
+const outcomes: ReadonlySet<string> = new Set<OutcomeKind>(['good', 'soft_failure', 'hard_failure', 'cancelled'])
 
 /** Takes in what an isolate has to tell. */
 export function fold(book: Book, told: Report, nowMs: number, random: Random): void {
@@ -34,10 +35,11 @@ export function fold(book: Book, told: Report, nowMs: number, random: Random): v
 
 /** A request that is on its way already. One told again, or ended already, takes no second place. */
 function chargeOne(book: Book, charge: Charge, nowMs: number): void {
-  const { leaseId, endpoint, deadlineMs, version, operation = null } = charge
+  const { leaseId, endpoint, version, operation = null } = charge
+  const deadlineMs = deadlineWithin(charge.deadlineMs, nowMs)
   if (book.settledLately.has(leaseId) || deadlineMs <= nowMs || !book.members.has(endpoint)) return
   const held = findLease(book.leases, leaseId)
-  if (held && held.kind !== 'credit') return
+  if (held && held.kind !== 'credit' && held.kind !== 'kept') return
   if (!held && leaseCount(book.leases) >= limits.leasesMax) return
   grant(book.leases, leaseId, { endpoint, deadlineMs, version, operation, kind: 'charged' })
   if (charge.why !== 'again') countAttempt(book.budget, 'first', nowMs)
@@ -46,17 +48,14 @@ function chargeOne(book: Book, charge: Charge, nowMs: number): void {
 
 function settleOne(book: Book, settled: Settled, nowMs: number, random: Random): void {
   const { leaseId, outcome } = settled
-  if (book.settledLately.has(leaseId)) return
-  if (leave(book.queue, leaseId)) {
-    book.waiters.delete(leaseId)
-    return
-  }
-  book.decided.delete(leaseId)
+  // Before anything else: whatever may be said of it, its place is free.
   const lease = takeBack(book.leases, leaseId)
+  if (book.settledLately.has(leaseId) || deny(book, leaseId, nowMs)) return
+  book.decided.delete(leaseId)
   const endpoint = lease?.endpoint ?? settled.endpoint
   const member = endpoint && book.members.get(endpoint)
   // A credit that nobody used says nothing of its endpoint.
-  if (!member || (lease?.kind === 'credit' && outcome === 'cancelled')) return
+  if (!member || !outcomes.has(outcome) || (lease?.kind === 'credit' && outcome === 'cancelled')) return
   rememberSettled(book, leaseId)
   countOutcome(book.blocks, member.endpoint.id, settled)
   learn(member.speed, settled, nowMs)
@@ -75,9 +74,11 @@ function rememberSettled(book: Book, leaseId: LeaseId): void {
 function learnTime(book: Book, { version, operation }: Lease, tookMs: number): void {
   const name = classOf(version, operation)
   const times = book.classes.get(name) ?? newClassTimes()
-  if (!book.classes.has(name) && book.classes.size >= classesMax) return
-  book.classes.set(name, times)
   learnClass(times, tookMs)
+  book.classes.delete(name)
+  book.classes.set(name, times)
+  const oldest = book.classes.size > classesMax ? book.classes.keys().next().value : undefined
+  if (oldest !== undefined) book.classes.delete(oldest)
 }
 
 /** Whether the ceiling lets this endpoint's breaker open. */

@@ -22,6 +22,11 @@ export const newSpeed = (): Speed => ({
 
 export type Completion = Pick<Settled, 'outcome' | 'ttfbMs' | 'tookMs' | 'retryAfterMs' | 'promptTokens'>
 
+/** Begins with a service time in milliseconds as an earlier life measured it: old, but better than a guess. */
+export function startFrom(speed: Speed, ms: number): void {
+  if (isTime(ms)) include(speed.service, ms)
+}
+
 /** Takes a completion in. A cancelled one was cut at a moment that the client chose, so it teaches nothing. */
 export function learn(speed: Speed, settled: Completion, nowMs: number): void {
   if (settled.outcome === 'cancelled') return

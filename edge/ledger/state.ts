@@ -1,18 +1,21 @@
 // The ledger's state: everything a cell's ledger knows, as plain data, and what can be read off it. It never waits and never calls.
 
+import { limits } from '../../shared/limits.ts'
 import type { CellId, EndpointId, LeaseId, VersionId } from '../../shared/ids.ts'
 import type { Operation } from '../../shared/operations.ts'
+import type { Delta } from '../../shared/wire/delta.ts'
 import type { CellLoad, ModelLoads } from '../../shared/wire/loads.ts'
 import type { News, WaitAnswer } from '../../shared/wire/ledger.ts'
 import type { Model, Snapshot } from '../../shared/wire/snapshot.ts'
 import { newBlocks, type Blocks } from './blocks.ts'
+import { isOut } from './breaker.ts'
 import { newBudget, type Budget } from './budget.ts'
 import { cellLoadOf, newOffered, note, type Offered } from './cell-load.ts'
 import { inFlight, leaseCount, noLeases, type Leases } from './leases.ts'
 import { candidatesOf, isOutNow, isWithheld, meanServiceMs, renew, type Member, type Members } from './members.ts'
 import { capacityOf, isPanic } from './panic.ts'
 import type { Turns } from './pick.ts'
-import { newPrefixIndex } from './prefix-index.ts'
+import { forget, newPrefixIndex } from './prefix-index.ts'
 import { newQueue, queueLength, type Queue } from './queue.ts'
 import { newSmooth } from './smooth.ts'
 import { ttftMs, type ClassTimes } from './speed.ts'
@@ -22,6 +25,8 @@ export type Book = {
   /** Names this life of the object; another after each restart. */
   readonly life: string
   snapshot: Snapshot | null
+  /** The last changes, each of the one before, up to the snapshot at hand: isolates that are a little behind are told no more than that. */
+  deltas: readonly Delta[]
   loads: ModelLoads | null
   readonly members: Members
   readonly leases: Leases
@@ -47,6 +52,7 @@ export const newBook = (cell: CellId, life: string, nowMs: number): Book => ({
   cell,
   life,
   snapshot: null,
+  deltas: [],
   loads: null,
   members: new Map(),
   leases: noLeases(),
@@ -66,17 +72,22 @@ export const newBook = (cell: CellId, life: string, nowMs: number): Book => ({
 // ---- News from core ----
 
 /** Takes over a snapshot, unless it is older than the one at hand. */
-export function take(book: Book, snapshot: Snapshot): void {
-  if (snapshot.generation <= (book.snapshot?.generation ?? 0)) return
+export function take(book: Book, snapshot: Snapshot, delta: Delta | null = null): void {
+  const known = book.snapshot?.generation ?? 0
+  if (snapshot.generation <= known) return
   book.snapshot = snapshot
+  book.deltas = delta?.from === known ? [...book.deltas, delta].slice(-limits.deltasKeptMax) : []
+  const before = new Map(book.members)
   renew(
     book.members,
     snapshot.endpoints.filter(({ cell }) => cell === book.cell),
   )
+  for (const [id, member] of before) if (book.members.get(id) !== member) forget(book.turns.prefixes, id)
 }
 
+/** Takes over loads, unless they are older than those at hand. `seq` decides and not core's clock, which may be put back. */
 export function takeLoads(book: Book, loads: ModelLoads): void {
-  if (book.loads && (loads.seq < book.loads.seq || loads.atMs < book.loads.atMs)) return
+  if (book.loads && (loads.seq < book.loads.seq || (loads.seq === book.loads.seq && loads.atMs <= book.loads.atMs))) return
   book.loads = loads
   book.sentOn.clear()
 }
@@ -96,22 +107,29 @@ export const outHere = (book: Book, snapshot: Snapshot, nowMs: number) => (id: E
   return member === undefined || isOutNow(member, snapshot, nowMs)
 }
 
-/** Part of the members' slots in use. */
-export function useOf(book: Book, members: readonly Member[]): number {
-  const slots = members.reduce((sum, { endpoint }) => sum + endpoint.slots, 0)
-  const taken = members.reduce((sum, { endpoint }) => sum + inFlight(book.leases, endpoint.id), 0)
+/** Part of the slots in use, of those members that may be used. */
+export function useOf(book: Book, members: readonly Member[], nowMs: number): number {
+  const usable = members.filter((member) => !isWithheld(member) && !isOut(member.breaker, nowMs))
+  const slots = usable.reduce((sum, { endpoint }) => sum + endpoint.slots, 0)
+  const taken = usable.reduce((sum, { endpoint }) => sum + inFlight(book.leases, endpoint.id), 0)
   return slots > 0 ? taken / slots : 1
 }
 
 /** Requests whose times are alike: of one version and operation. */
 export const classOf = (version: VersionId, operation: Operation | null): string => `${version} ${operation ?? ''}`
 
+function changesSince({ snapshot, deltas }: Book, generation: number): Pick<News, 'snapshot' | 'deltas'> {
+  if (generation >= (snapshot?.generation ?? 0)) return { snapshot: null }
+  const first = deltas.findIndex(({ from }) => from === generation)
+  return first < 0 ? { snapshot } : { snapshot: null, deltas: deltas.slice(first) }
+}
+
 export function newsFor(book: Book, known: { readonly generation: number; readonly loadsSeq?: number }, nowMs: number): News {
   const { snapshot, loads, life } = book
   const generation = snapshot?.generation ?? 0
   return {
     generation,
-    snapshot: known.generation < generation ? snapshot : null,
+    ...changesSince(book, known.generation),
     life,
     loads: loads && loads.seq > (known.loadsSeq ?? Number.POSITIVE_INFINITY) ? loads : null,
     ...presentLoad(book, nowMs),

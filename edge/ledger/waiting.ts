@@ -9,14 +9,14 @@ import { elsewhere } from './elsewhere.ts'
 import { canServe } from './members.ts'
 import { considered } from './pick.ts'
 import { placeFor, type Decision, type Moment, type Place } from './place.ts'
-import { aheadOf, displaced, enqueue, inOrder, leave, priorityOf, queueLength } from './queue.ts'
+import { aheadOf, displaced, enqueue, findWaiting, inOrder, leave, priorityOf, queueLength } from './queue.ts'
 import { classOf, presentLoad, type Book } from './state.ts'
 
 /** What becomes of a request that has to wait for one of the place's candidates. */
 export function withoutRoom(book: Book, asked: Ask, { candidates }: Place, moment: Moment): Decision {
   const { nowMs } = moment
   const priority = priorityOf(asked)
-  const waitMs = predictedWaitMs(candidates, aheadOf(book.queue, priority))
+  const waitMs = predictedWaitMs(candidates, aheadOf(book.queue, asked))
   const seen = asked.explain ? { considered: considered(candidates, null, asked.avoid) } : {}
   // A second copy is no reason to make others wait.
   if (asked.purpose === 'hedge') return { denied: 'no_room', ...seen }
@@ -30,24 +30,23 @@ export function withoutRoom(book: Book, asked: Ask, { candidates }: Place, momen
     if (displacedId === null) return { denied: 'no_room', retryAfterMs, ...seen }
     deny(book, displacedId, nowMs)
   }
-  enqueue(book.queue, asked, nowMs)
+  enqueue(book.queue, asked, nowMs, waitMs)
   return { queued: { predictedMs: waitMs }, ...seen }
 }
 
-/** Calls `resolve` with the end of a queued request's wait: at once when it is decided already, or was never queued. */
+/** Calls `resolve` with the end of a queued request's wait: at once when it is decided already, or was never queued. The last to come waits. */
 export function awaitGrant(book: Book, leaseId: LeaseId, resolve: (answer: WaitAnswer) => void, nowMs: number): void {
   const decided = book.decided.get(leaseId)
+  book.waiters.get(leaseId)?.(waited(book, null, 'no_room', 0, nowMs))
   if (decided) {
     book.decided.delete(leaseId)
     resolve(decided.answer)
-  } else if (isQueued(book, leaseId)) {
+  } else if (findWaiting(book.queue, leaseId)) {
     book.waiters.set(leaseId, resolve)
   } else {
     resolve(waited(book, null, 'no_room', 0, nowMs))
   }
 }
-
-const isQueued = (book: Book, leaseId: LeaseId): boolean => queuedUntilMs(book, leaseId) !== null
 
 function waited(book: Book, lease: Granted | null, denied: Denial | null, waitedMs: number, nowMs: number): WaitAnswer {
   return {
@@ -61,10 +60,11 @@ function waited(book: Book, lease: Granted | null, denied: Denial | null, waited
   }
 }
 
-/** Ends a queued request's wait without a lease. */
-export function deny(book: Book, leaseId: LeaseId, nowMs: number): void {
+/** Ends a queued request's wait without a lease; whether it was queued. */
+export function deny(book: Book, leaseId: LeaseId, nowMs: number): boolean {
   const waiting = leave(book.queue, leaseId)
   if (waiting) tellWaiter(book, leaseId, waited(book, null, 'no_room', nowMs - waiting.sinceMs, nowMs), nowMs)
+  return waiting !== null
 }
 
 function tellWaiter(book: Book, leaseId: LeaseId, answer: WaitAnswer, atMs: number): void {
@@ -84,13 +84,13 @@ export function pump(book: Book, nowMs: number, random: Random): void {
   const full = new Set<string>()
   for (const waiting of inOrder(book.queue)) {
     const { ask: asked, sinceMs } = waiting
-    // Who must avoid an endpoint may find no place where another finds one.
-    const kind = `${classOf(asked.version, asked.operation ?? null)} ${asked.avoid.join(' ')}`
-    if (full.has(kind)) continue
     if (!book.waiters.has(asked.leaseId) && nowMs - sinceMs > limits.queueClaimMs) {
       leave(book.queue, asked.leaseId)
       continue
     }
+    // Who must avoid an endpoint may find no place where another finds one.
+    const kind = `${classOf(asked.version, asked.operation ?? null)} ${asked.avoid.join(' ')}`
+    if (full.has(kind)) continue
     const members = [...book.members.values()].filter((member) => canServe(member, asked))
     // It has waited here; it is neither sent on nor given credits now.
     const { decision } = placeFor(book, { ...asked, credits: 0, spilledFrom: book.cell }, members, { snapshot, nowMs, random })
@@ -104,10 +104,4 @@ export function pump(book: Book, nowMs: number, random: Random): void {
 }
 
 /** Until when a queued request waits at most; null when it does not. */
-export function queuedUntilMs(book: Book, leaseId: LeaseId): number | null {
-  for (const each of Object.values(book.queue)) {
-    const waiting = each.get(leaseId)
-    if (waiting) return waiting.untilMs
-  }
-  return null
-}
+export const queuedUntilMs = (book: Book, leaseId: LeaseId): number | null => findWaiting(book.queue, leaseId)?.untilMs ?? null

@@ -155,8 +155,8 @@ export function read(page: Page, before: Counters | null, atMs: number): Reading
   if (!engine) return { unreadable: 'the page has no name that a known engine uses' }
   const counters = countersOf(page, engine, atMs)
   const growth = growthOf(counters, before)
-  const gauge = (names: Names = []) => amount(sum(find(page, names)))
-  const fill = (names: Names = []) => share(fullest(find(page, names)))
+  const gauge = (names?: Names) => amount(sum(find(page, names)))
+  const fill = (names?: Names) => share(fullest(find(page, names)))
   return {
     counters,
     record: {
@@ -189,8 +189,8 @@ function engineOf(page: Page): Engine | null {
 /** The counters that the record needs, of the busiest model where the page has several. */
 function countersOf(page: Page, engine: Engine, atMs: number): Counters {
   const model = busiest(page, engine.models)
-  const found = (names: Names) => findCounter(page, names).filter(({ labels }) => model === null || labels.get('model') === model)
-  const total = (names: Names = []) => counted(sum(found(names)))
+  const found = (names?: Names) => findCounter(page, names).filter(({ labels }) => model === null || labels.get('model') === model)
+  const total = (names?: Names) => counted(sum(found(names)))
   const mean = engine.service?.find((of) => total(of.sum) !== null && total(of.count) !== null)
   const serviceUnits = total(mean?.sum)
   const totals = {
@@ -214,7 +214,7 @@ function countersOf(page: Page, engine: Engine, atMs: number): Counters {
   }
 }
 
-function busiest(page: Page, names: Names = []): string | null {
+function busiest(page: Page, names?: Names): string | null {
   const byModel = Map.groupBy(find(page, names), ({ labels }) => labels.get('model') ?? '')
   const [first] = [...byModel].map(([model, samples]) => ({ model, most: sum(samples) ?? 0 })).toSorted((a, b) => b.most - a.most)
   return first?.model ?? null
@@ -229,7 +229,7 @@ function quantileMs(growth: Growth, signal: string, parts: readonly Times[] = []
 }
 
 /** vLLM writes one series for each set of adapters it has seen; their values are times, and the latest is what it runs now. */
-function lorasOf(page: Page, names: Names = []): readonly string[] | null {
+function lorasOf(page: Page, names?: Names): readonly string[] | null {
   const dated = find(page, names).filter(({ value }) => counted(value) !== null)
   const [latest] = dated.toSorted((a, b) => b.value - a.value)
   if (!latest) return null
@@ -238,7 +238,7 @@ function lorasOf(page: Page, names: Names = []): readonly string[] | null {
 }
 
 /** One series for each state, 1 where it holds. With several ranks, one that is awake can serve. */
-function sleepingOf(page: Page, names: Names = []): boolean | null {
+function sleepingOf(page: Page, names?: Names): boolean | null {
   const states = find(page, names).flatMap(({ labels, value }) => (value > 0 ? [labels.get('sleep_state')] : []))
   if (states.includes('awake')) return false
   return states.includes('weights_offloaded') || states.includes('discard_all') ? true : null

@@ -1,9 +1,10 @@
-// What became of an attempt, from how its answer ended. Pure. A client that leaves is no failure of the endpoint;
+// What became of an attempt, and what its ledger is told of it. Pure. A client that leaves is no failure of the endpoint;
 // neither is a deadline the client chose (docs/design/overview.md).
 
 import { unreachable } from '../../shared/result.ts'
-import type { OutcomeKind } from '../../shared/wire/ledger.ts'
-import type { Ended } from '../facts.ts'
+import type { OutcomeKind, Settled } from '../../shared/wire/ledger.ts'
+import type { CallFailure, Ended, Routed } from '../facts.ts'
+import type { Usage } from '../lane/lane.ts'
 
 export function outcomeOf(ended: Ended): OutcomeKind {
   switch (ended.how) {
@@ -18,3 +19,24 @@ export function outcomeOf(ended: Ended): OutcomeKind {
       return unreachable(ended.how)
   }
 }
+
+/** An attempt that gave nothing to send. An engine that blames the request was good, but its quick "no" says nothing of its speed. */
+export function settledAfterFailure({ lease, endpoint }: Routed, { outcome, refusal }: CallFailure, tookMs: number): Settled {
+  const retryAfterMs = outcome === 'soft_failure' && 'retryAfterMs' in refusal ? refusal.retryAfterMs : null
+  return { leaseId: lease, outcome, ttfbMs: null, endpoint: endpoint.id, retryAfterMs, ...(outcome === 'good' ? {} : { tookMs }) }
+}
+
+/** An answer that has ended. `stream`: only then is the time to the first token apart from the rest, and says what a prompt's tokens cost. */
+export function settledAfterAnswer(
+  { lease, endpoint }: Routed,
+  ended: Ended,
+  took: { readonly ttfbMs: number; readonly tookMs: number; readonly stream: boolean },
+): Settled {
+  const { ttfbMs, tookMs, stream } = took
+  const promptTokens = stream ? uncachedTokens(ended.usage) : null
+  return { leaseId: lease, outcome: outcomeOf(ended), ttfbMs, endpoint: endpoint.id, tookMs, promptTokens }
+}
+
+/** Prompt tokens that the engine had to work through; lanes count cached ones as part of the input. */
+const uncachedTokens = (usage: Usage | null): number | null =>
+  usage === null || usage.inputTokens === null ? null : Math.max(0, usage.inputTokens - (usage.cachedTokens ?? 0))

@@ -4,7 +4,7 @@
 import { readApiKey } from '../../shared/ids.ts'
 import type { Asked, Ended, Walked } from '../facts.ts'
 import type { EdgePorts } from '../ports.ts'
-import { outcomeOf } from './outcome.ts'
+import { settledAfterAnswer } from './outcome.ts'
 
 type Ports = Pick<EdgePorts, 'clock' | 'ledgers' | 'log' | 'cadences'>
 
@@ -13,10 +13,10 @@ export async function record(asked: Asked, walked: Walked, ports: Ports): Promis
   const ended = walked.answer.ok ? await walked.answer.value.ended : null
   const serving = walked.serving
   if (ended && ended.slowestGapMs !== null && walked.admitted) ports.cadences.learn(walked.admitted.version, ended.slowestGapMs)
-  if (serving && ended && serving.routed.lease) {
-    await ports.ledgers.settle(serving.routed.endpoint.cell, [
-      { leaseId: serving.routed.lease, outcome: outcomeOf(ended), ttfbMs: serving.ttfbMs },
-    ])
+  if (serving && ended) {
+    const { routed, ttfbMs, sentAtMs } = serving
+    const took = { ttfbMs, tookMs: ports.clock.nowMs() - sentAtMs, stream: walked.admitted?.wish.stream ?? false }
+    ports.ledgers.settle(routed.endpoint.cell, settledAfterAnswer(routed, ended, took))
   }
   ports.log(lineOf(asked, walked, ended, ports.clock.nowMs()))
 }
@@ -41,7 +41,9 @@ function lineOf(asked: Asked, walked: Walked, ended: Ended | null, nowMs: number
     ended: ended?.how ?? null,
     detail: ended?.detail ?? null,
     failed: walked.failed.map(({ endpoint, outcome, detail }) => ({ endpoint, outcome, detail })),
-    leased: serving ? serving.routed.lease !== null : null,
+    way: serving?.routed.way ?? null,
+    lease: serving?.routed.lease ?? null,
+    priority: admitted?.priority ?? null,
     ttfbMs: serving?.ttfbMs ?? null,
     overheadMs: trail.overheadMs,
     durationMs: nowMs - asked.receivedAtMs,
@@ -49,6 +51,7 @@ function lineOf(asked: Asked, walked: Walked, ended: Ended | null, nowMs: number
     inputTokens: ended?.usage?.inputTokens ?? null,
     outputTokens: ended?.usage?.outputTokens ?? null,
     cachedTokens: ended?.usage?.cachedTokens ?? null,
+    ...(walked.explained ? { explained: walked.explained.rounds } : {}),
   }
 }
 

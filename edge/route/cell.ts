@@ -10,7 +10,7 @@ import type { ModelLoads } from '../../shared/wire/loads.ts'
 import { mayServe, sharesOf, type Endpoint, type Share, type Snapshot } from '../../shared/wire/snapshot.ts'
 
 export type Candidates =
-  | { readonly cells: readonly CellId[] }
+  | { readonly first: CellId; readonly others: readonly CellId[] }
   /** Nothing serves this version at all, nothing can do what is asked, nothing that can stands where it may, or all of those are down or were tried already. */
   | { readonly none: 'no_endpoint' | 'unsupported_operation' | 'residency_unmet' | 'no_healthy_endpoint' }
 
@@ -56,11 +56,10 @@ export function rowOf(snapshot: Snapshot, loads: ModelLoads | null, model: Model
  */
 export function cellsFor(snapshot: Snapshot, row: readonly Share[], need: Need, key: string | null, random: Random): Candidates {
   const serving = new Set(servingEndpoints(snapshot, need).map((endpoint) => endpoint.cell))
-  if (serving.size === 0) return { none: whyNone(snapshot, need) }
   const named = row.filter((share) => serving.has(share.cell))
   const drawn = key === null ? drawWeighted(named, ({ fraction }) => fraction, random) : stickyOf(named, key)
-  const first = drawn ? [drawn.cell] : []
-  return { cells: [...new Set([...first, ...named.map((share) => share.cell), ...serving])] }
+  const [first, ...others] = new Set([...(drawn ? [drawn.cell] : []), ...named.map((share) => share.cell), ...serving])
+  return first === undefined ? { none: whyNone(snapshot, need) } : { first, others }
 }
 
 function stickyOf(named: readonly Share[], key: string): Share | null {

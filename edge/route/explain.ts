@@ -14,8 +14,7 @@ export function explainer(): Explainer & { readonly told: (attempts: readonly At
   const rounds: Draft[] = []
   const last = (): Draft | undefined => rounds.at(-1)
   return {
-    round: (round) =>
-      void rounds.push({ ...round, asks: [], spill: null, affinity: null, way: null, endpoint: null, lease: null }),
+    round: (round) => void rounds.push({ ...round, asks: [], spill: null, affinity: null, way: null, endpoint: null, lease: null }),
     ask: (ask: AskExplained) => {
       const round = last()
       if (round) round.asks = [...round.asks, ask]

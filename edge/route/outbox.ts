@@ -50,7 +50,7 @@ export function takeReport(outbox: Outbox): Report | null {
  * after it they would hold their place until the deadline.
  */
 export function putBack(outbox: Outbox, report: Report, isLive: (lease: LeaseId) => boolean): void {
-  const unsaid = new Set([...outbox.entries.flatMap((entry) => ('settled' in entry ? [entry.settled.leaseId] : []))])
+  const unsaid = new Set(outbox.entries.flatMap((entry) => ('settled' in entry ? [entry.settled.leaseId] : [])))
   for (const { leaseId } of report.settled) unsaid.add(leaseId)
   const charges = report.charges.filter(({ leaseId }) => isLive(leaseId) || unsaid.has(leaseId))
   const back = [...charges.map((charge) => ({ charge })), ...report.settled.map((settled) => ({ settled }))]

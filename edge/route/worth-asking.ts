@@ -7,7 +7,7 @@ import type { Strategy } from '../../shared/wire/snapshot.ts'
 
 /**
  * second_attempt: only the ledger knows whether its budget allows one. strategy, prefix, hedging: what only the ledger can do.
- * unknown_load: nothing fresh is known of the cell. own_burst: this isolate alone has taken more than half of what was free.
+ * unknown_load: nothing fresh is known of the cell. own_burst: this isolate alone has since taken more than half of what was free then.
  * blind_wait: a draw would wait longer than the question takes.
  */
 export type AskReason = 'second_attempt' | 'strategy' | 'prefix' | 'hedging' | 'unknown_load' | 'own_burst' | 'blind_wait'
@@ -21,8 +21,8 @@ export type Prospect = {
   readonly load: CellLoad | null
   /** null when the row does not name the cell. */
   readonly roundTripMs: number | null
-  /** Leases of this isolate in the cell that are live now. */
-  readonly ownLive: number
+  /** Requests that this isolate has sent there since `load` was true and that still run. */
+  readonly ownBurst: number
 }
 
 /** Why the ledger is asked; null: a draw by weight is as good, and sooner. */
@@ -33,6 +33,6 @@ export function whyAsk(at: Prospect): AskReason | null {
   if (at.mayHedge) return 'hedging'
   if (at.load === null || at.roundTripMs === null) return 'unknown_load'
   // The published numbers are a second old; a burst that came through here since must not be hidden by them.
-  if (at.ownLive > at.load.free / 2) return 'own_burst'
+  if (at.ownBurst > at.load.free / 2) return 'own_burst'
   return at.load.blindWaitMs > at.roundTripMs ? 'blind_wait' : null
 }

@@ -3,6 +3,7 @@
 
 import type { CellId, EndpointId, LeaseId, OriginName, VersionId } from '../ids.ts'
 import type { Operation } from '../operations.ts'
+import type { Delta } from './delta.ts'
 import type { CellLoad, ModelLoads } from './loads.ts'
 import type { ProbeOrder, ProbeResult } from './probe.ts'
 import type { Snapshot } from './snapshot.ts'
@@ -86,7 +87,10 @@ export type Granted = {
 /** What every answer of a ledger brings along. */
 export type News = {
   readonly generation: number
+  /** The whole, for whoever is so far behind that `deltas` cannot bring him here. */
   readonly snapshot: Snapshot | null
+  /** What changed since the generation that the asker knows, each to be applied to the one before. */
+  readonly deltas?: readonly Delta[]
   /** Names this life of the object: after another, leases of the one before are reported again as charges. */
   readonly life?: string
   readonly loads?: ModelLoads | null
@@ -195,7 +199,9 @@ export type EndpointLoad = {
 /** Core's call, once a turn: news and orders down, the exact numbers up. */
 export type Exchange = {
   readonly snapshot: Snapshot | null
-  /** Over the snapshot as JSON (shared/signature.ts); null while the deployment has no secret. */
+  /** Instead of the snapshot, for a ledger that has the one before. One that it cannot apply leaves it behind, and the whole follows. */
+  readonly delta?: Delta | null
+  /** Over the (resulting) snapshot as JSON (shared/signature.ts); null while the deployment has no secret. */
   readonly signature?: string | null
   readonly cell: string | null
   readonly loads?: ModelLoads | null

@@ -2,13 +2,14 @@
 
 import { cpus } from 'node:os'
 import { forgetHome, startPlatform, type Dev } from '../support/platform.ts'
+import { control } from './control.ts'
 import { overhead } from './overhead.ts'
 import { propagation } from './propagation.ts'
 import { streams } from './streams.ts'
 
 /** Benches of the running platform, and those that need none. */
 const onPlatform: Readonly<Record<string, (dev: Dev) => Promise<string>>> = { overhead, propagation }
-const alone: Readonly<Record<string, () => Promise<string>>> = { streams }
+const alone: Readonly<Record<string, () => Promise<string>>> = { control, streams }
 const known = [...Object.keys(onPlatform), ...Object.keys(alone)]
 
 const names = process.argv.slice(2)

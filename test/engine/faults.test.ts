@@ -16,6 +16,11 @@ describe('readFaults', () => {
   it.each([
     [{ latencyMs: -1 }, "Invalid 'latencyMs': must be a whole number from 0 to 60000"],
     [{ errorShare: 1.5 }, "Invalid 'errorShare': must be a share from 0 to 1"],
+    [{ errorsInARowMax: 0 }, "Invalid 'errorsInARowMax': must be a whole number from 1 to 1000000"],
+    [{ retryAfterS: 1.5 }, "Invalid 'retryAfterS': must be a whole number from 0 to 3600"],
+    [{ slowFactor: 0.5 }, "Invalid 'slowFactor': must be a number from 1 to 100"],
+    [{ metricsStatus: 200 }, "Invalid 'metricsStatus': must be a whole number from 400 to 599"],
+    [{ closed: 1 }, "Invalid 'closed': must be true or false"],
     [{ errorStatus: 200 }, "Invalid 'errorStatus': must be a whole number from 400 to 599"],
     [{ stallAfterTokens: 0 }, "Invalid 'stallAfterTokens': must be a whole number from 1 to 1000000"],
     [{ cutAfterTokens: '3' }, "Invalid 'cutAfterTokens': must be a whole number from 1 to 1000000"],
@@ -54,6 +59,25 @@ describe('drawFault', () => {
     expect(Math.abs(shareOf('hang') - 0.75 * 0.5)).toBeLessThan(0.025)
   })
 
+  it('spares the request after so many errors in a row, and takes its chance for it all the same', () => {
+    const [chance, same] = [seededChance(1), seededChance(1)]
+    const failing = { ...noFaults, errorShare: 1, errorsInARowMax: 4 }
+    expect(drawFault(failing, chance, 3).kind).toBe('error')
+    expect(drawFault(failing, chance, 4).kind).toBe('run')
+    for (let draws = 0; draws < 4; draws++) same()
+    expect(chance()).toBe(same())
+  })
+
+  it('names the time to come back with its errors, and the pace with its runs', () => {
+    const chance = seededChance(1)
+    expect(drawFault({ ...noFaults, errorShare: 1, errorStatus: 429, retryAfterS: 2 }, chance)).toEqual({
+      kind: 'error',
+      status: 429,
+      retryAfterS: 2,
+    })
+    expect(drawFault({ ...noFaults, slowFactor: 4 }, chance)).toMatchObject({ kind: 'run', slowFactor: 4 })
+  })
+
   it.each([0, 1])('is certain at share %d', (share) => {
     const chance = seededChance(1)
     const kinds = Array.from({ length: 200 }, () => drawFault({ ...noFaults, errorShare: share }, chance).kind)
@@ -62,12 +86,35 @@ describe('drawFault', () => {
 })
 
 it.each([
-  [{ kind: 'run', stallAfterTokens: 3, cutAfterTokens: null }, ['go-on', 'go-on', 'stall', 'stall']],
-  [{ kind: 'run', stallAfterTokens: null, cutAfterTokens: 2 }, ['go-on', 'cut', 'cut', 'cut']],
-  [{ kind: 'run', stallAfterTokens: 2, cutAfterTokens: 3 }, ['go-on', 'stall', 'cut', 'cut']],
-  [{ kind: 'run', stallAfterTokens: null, cutAfterTokens: null }, ['go-on', 'go-on', 'go-on', 'go-on']],
-] as const)('verdictAfter %j', (fault, verdicts) => {
+  [{ stallAfterTokens: 3, cutAfterTokens: null }, ['go-on', 'go-on', 'stall', 'stall']],
+  [{ stallAfterTokens: null, cutAfterTokens: 2 }, ['go-on', 'cut', 'cut', 'cut']],
+  [{ stallAfterTokens: 2, cutAfterTokens: 3 }, ['go-on', 'stall', 'cut', 'cut']],
+  [{ stallAfterTokens: null, cutAfterTokens: null }, ['go-on', 'go-on', 'go-on', 'go-on']],
+] as const)('verdictAfter %j', (limits, verdicts) => {
+  const fault = { kind: 'run', slowFactor: 1, ...limits } as const
   expect([1, 2, 3, 4].map((tokens) => verdictAfter(fault, tokens))).toEqual(verdicts)
+})
+
+it('a box lets no more errors through in a row than asked for, whatever the share', () => {
+  fc.assert(
+    fc.property(
+      fc.nat(),
+      fc.integer({ min: 1, max: 6 }),
+      fc.double({ min: 0.3, max: 1, noNaN: true }),
+      (seed, errorsInARowMax, errorShare) => {
+        const box = openFaultBox({ ...noFaults, errorShare, errorsInARowMax }, seed)
+        const kinds = Array.from({ length: 300 }, () => box.draw().kind)
+        const longest = Math.max(
+          ...kinds
+            .join(' ')
+            .split('run')
+            .map((run) => run.match(/error/g)?.length ?? 0),
+        )
+        expect(longest).toBeLessThanOrEqual(errorsInARowMax)
+        expect(kinds).toContain('error')
+      },
+    ),
+  )
 })
 
 it('a box starts its chance again with every change', () => {

@@ -88,6 +88,35 @@ it('lets its health be told', async () => {
   expect([(await get('/health')).status, (await get('/v1/health')).status, (await get('/v1/models')).status]).toEqual([500, 500, 200])
 })
 
+it('says with an error when to come back, if told to', async () => {
+  await engine.setFaults({ errorShare: 1, errorStatus: 429, retryAfterS: 2 })
+  const response = await chat()
+  expect([response.status, response.headers.get('retry-after')]).toEqual([429, '2'])
+})
+
+it('never fails more requests in a row than asked for', async () => {
+  await engine.setFaults({ errorShare: 1, errorsInARowMax: 2 })
+  const statuses: number[] = []
+  for (let count = 0; count < 6; count++) statuses.push((await chat({ max_tokens: 1 })).status)
+  expect(statuses).toEqual([500, 500, 200, 500, 500, 200])
+})
+
+it('hides its metrics and nothing else', async () => {
+  await engine.setFaults({ metricsStatus: 404 })
+  expect([(await get('/metrics')).status, (await get('/health')).status, (await chat({ max_tokens: 1 })).status]).toEqual([404, 200, 200])
+})
+
+it('closes its port, cutting who is connected, and opens the same one again', async () => {
+  await engine.setFaults({ stallAfterTokens: 2 })
+  const cut = (await chat({ stream: true })).text().catch((error: unknown) => error)
+  await engine.setFaults({ closed: true })
+  expect(await cut).toBeInstanceOf(TypeError)
+  await expect(get('/health')).rejects.toThrow('fetch failed')
+  await engine.setFaults({ closed: true })
+  await engine.clearFaults()
+  expect((await get('/health')).status).toBe(200)
+})
+
 describe('the control port', () => {
   it('shows, replaces and clears faults', async () => {
     const put = await (await faults('PUT', '{"latencyMs":1}')).json()

@@ -34,7 +34,12 @@ describe('readFlags', () => {
       '429',
       '--stall-after-tokens',
       '3',
+      '--slow-factor',
+      '4',
+      '--retry-after-s',
+      '2',
       '--hang-load',
+      '--closed',
     ])
     expect(read.kind === 'flags' && read.flags.faults).toEqual({
       ...noFaults,
@@ -42,7 +47,10 @@ describe('readFlags', () => {
       errorShare: 0.5,
       errorStatus: 429,
       stallAfterTokens: 3,
+      slowFactor: 4,
+      retryAfterS: 2,
       hangLoad: true,
+      closed: true,
     })
   })
 
@@ -52,6 +60,7 @@ describe('readFlags', () => {
     [['--slots', '0'], '--slots must be a whole number from 1 to 64'],
     [['--temperature', '3'], '--temperature must be from 0 to 2'],
     [['--error-share', '2'], '--error-share must be a share from 0 to 1'],
+    [['--slow-factor', '0'], '--slow-factor must be a number from 1 to 100'],
     [['--health-status', '42'], '--health-status must be a whole number from 200 to 599'],
     [['--gpu'], "Unknown option '--gpu'"],
     [['--port'], "Option '--port <value>' argument missing"],

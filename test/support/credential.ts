@@ -17,5 +17,7 @@ export const credential = async (so: Partial<Credential> = {}): Promise<Credenti
   models: null,
   expiresAtMs: null,
   disabled: false,
+  scopes: [],
+  residency: null,
   ...so,
 })

@@ -4,12 +4,17 @@ import { infer } from '../../edge/infer.ts'
 import type { Asked, Dialect, Walked } from '../../edge/facts.ts'
 import type { CredentialLookup, EdgePorts, RequestLine, UpstreamAnswer, UpstreamRequest } from '../../edge/ports.ts'
 import { chat } from '../../edge/http/openai.ts'
-import { ledgers } from '../../edge/adapters/ledgers.ts'
+import { emptyLedgerMemory, ledgers, type LedgerMemory } from '../../edge/adapters/ledgers.ts'
+import { emptyLoadsMemory, loads } from '../../edge/adapters/loads.ts'
+import { emptyReflexMemory, reflexes, type ReflexMemory } from '../../edge/adapters/reflexes.ts'
 import { snapshots, type SnapshotMemory } from '../../edge/adapters/snapshots.ts'
 import { err, ok, type Result } from '../../shared/result.ts'
+import { limits } from '../../shared/limits.ts'
 import { seededRandom } from '../../shared/random.ts'
 import { systemTimer } from '../../shared/system.ts'
 import type { OriginName, RequestId } from '../../shared/ids.ts'
+import type { Timer } from '../../shared/time.ts'
+import type { ModelLoads } from '../../shared/wire/loads.ts'
 import type { Snapshot } from '../../shared/wire/snapshot.ts'
 import { fakeLedger, type FakeLedger } from './fake-ledger.ts'
 import { keyText } from './credential.ts'
@@ -29,6 +34,10 @@ export type World = {
   readonly ports: EdgePorts
   readonly ledger: FakeLedger
   readonly memory: SnapshotMemory
+  readonly ledgerMemory: LedgerMemory
+  readonly reflexMemory: ReflexMemory
+  /** The isolate learns the model's loads, as from a ledger's answer. */
+  readonly tell: (told: ModelLoads) => void
   readonly log: RequestLine[]
   readonly sent: UpstreamRequest[]
   /** Waits for what goes on after the response. */
@@ -48,23 +57,42 @@ export async function world(
   const pending: Promise<unknown>[] = []
   const clock = { nowMs: () => Date.now() }
   const timer = systemTimer
+  const ledgerMemory = emptyLedgerMemory()
+  const reflexMemory = emptyReflexMemory()
   const afterResponse = (work: Promise<unknown>) => void pending.push(work)
   const publish = async (published: Snapshot) => void (await ledger.exchange({ snapshot: published, cell: null }))
   await publish(snapshot)
+  const known = snapshots(memory, {
+    home: () => ledger,
+    kv: { get: () => Promise.resolve(null) },
+    signer: () => Promise.resolve(null),
+    clock,
+    timer,
+    log: (line) => void log.push(line),
+  })
+  const told = loads(emptyLoadsMemory(), clock)
+  const random = seededRandom(1)
   const ports: EdgePorts = {
     clock,
     timer,
-    random: seededRandom(1),
-    snapshots: snapshots(memory, {
-      home: () => ledger,
-      kv: { get: () => Promise.resolve(null) },
-      signer: () => Promise.resolve(null),
-      clock,
-      timer,
-      log: (line) => void log.push(line),
-    }),
+    random,
+    snapshots: known,
     credentials: { find: (_, under) => Promise.resolve(typeof so.credential === 'function' ? so.credential(under) : so.credential) },
-    ledgers: ledgers({ ledger: () => ledger, timer, afterResponse }),
+    ledgers: ledgers(ledgerMemory, {
+      ledger: () => ledger,
+      clock,
+      timer: reportingSoon,
+      afterResponse,
+      learn: (news) => {
+        known.adopt(news)
+        told.learn(news)
+      },
+      generation: () => memory.snapshot?.generation ?? 0,
+      loadsSeqOf: told.seqOf,
+      waitMsMin: 0,
+    }),
+    loads: told,
+    reflexes: reflexes(reflexMemory, { clock, random }),
     upstream: {
       send: (request) => {
         sent.push(request)
@@ -78,7 +106,19 @@ export async function world(
   const settle = async () => {
     for (let done = 0; done < pending.length; done++) await pending[done]
   }
-  return { ports, ledger, memory, log, sent, settle, publish }
+  const tell = (news: ModelLoads) => told.learn({ loads: news })
+  return { ports, ledger, memory, ledgerMemory, reflexMemory, tell, log, sent, settle, publish }
+}
+
+/** The real timer, but for reports: they leave a moment later instead of a quarter of a second, and one without an answer is lost after a second. */
+const reportingSoon: Timer = {
+  sleep: (forMs, signal) => {
+    const shorter = new Map<number, number>([
+      [limits.reportEveryMs, 1],
+      [limits.reportWaitMsMax, 1_000],
+    ])
+    return systemTimer.sleep(shorter.get(forMs) ?? forMs, signal)
+  },
 }
 
 /** A chat completion that needs no repair. */

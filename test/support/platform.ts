@@ -15,11 +15,14 @@ export type Dev = {
   readonly operatorToken: string
   readonly model: string
   readonly regions: readonly { readonly name: string; readonly engineUrl: string; readonly controlUrl: string; readonly pid: number }[]
-  readonly processes: { readonly supervisor: number; readonly edge: number; readonly core: number }
+  /** `ledgers` is null unless they were asked for apart (ISOCHRONE_LEDGERS). */
+  readonly processes: { readonly supervisor: number; readonly edge: number; readonly core: number; readonly ledgers: number | null }
 }
 
 export type Platform = {
   readonly dev: Dev
+  /** As it is now: a process that was started again has another number. */
+  readonly devNow: () => Dev
   readonly home: string
   readonly output: () => string
   /** Ends it as Ctrl-C does; resolves with its exit code when it is gone. */
@@ -84,12 +87,12 @@ export async function startPlatform(so: Start = {}, triesLeft = 2): Promise<Plat
     if (triesLeft > 0 && /in use/i.test(run.output())) return startPlatform({ ...so, home }, triesLeft - 1)
     throw new Error(`the platform ended with ${gone.code} while starting:\n${run.output()}`)
   }
-  const dev = JSON.parse(readFileSync(devPath, 'utf8')) as Dev
+  const devNow = (): Dev => JSON.parse(readFileSync(devPath, 'utf8')) as Dev
   const stop = async () => {
     run.process.kill('SIGINT')
     return run.exited
   }
-  return { dev, home, output: run.output, stop }
+  return { dev: devNow(), devNow, home, output: run.output, stop }
 }
 
 /** The engine's own view, from its control port. */

@@ -1,6 +1,7 @@
-// Stands in for Amazon SageMaker Runtime on loopback: the two invocations, signatures verified by AWS's own code, streams framed by it.
+// Stands in for Amazon SageMaker on loopback: the runtime's two invocations and the control plane's DescribeEndpoint, on one port, signatures
+// verified by AWS's own code, streams framed by it.
 // The endpoint's name is the scenario: those of the upstream contract, and faults that only SageMaker has (below). What the API reference
-// of InvokeEndpoint and InvokeEndpointWithResponseStream says of headers, statuses and error bodies is what is played here.
+// of InvokeEndpoint, InvokeEndpointWithResponseStream and DescribeEndpoint says of headers, statuses and bodies is what is played here.
 
 import { createHash } from 'node:crypto'
 import type { ServerResponse } from 'node:http'
@@ -62,6 +63,8 @@ const exception = (type: string, body: object): Uint8Array =>
 export function sageMakerServer(keys: Keys, region: string): Promise<LocalServer> {
   return serve(async (asked, response, bytes) => {
     const fault = await signatureFault({ ...asked, bytes }, keys, region)
+    const target = asked.headers['x-amz-target']
+    if (target !== undefined) return describe({ ...asked, target }, response, fault)
     if (fault) {
       // As AWS does: the message repeats what was signed, session token included.
       return refuse(response, 403, fault, { message: `${fault}: ${JSON.stringify(asked.headers)}` })
@@ -183,6 +186,73 @@ function modelError(response: ServerResponse, status: number, text: string): voi
     OriginalMessage: text,
     OriginalStatusCode: status,
   })
+}
+
+const variant = (name: string, current: number, wanted: number) => ({
+  VariantName: name,
+  CurrentWeight: 1,
+  DesiredWeight: 1,
+  CurrentInstanceCount: current,
+  DesiredInstanceCount: wanted,
+  DeployedImages: [{ SpecifiedImage: 'vllm:latest', ResolvedImage: 'vllm@sha256:0123', ResolutionTime: 1.7633e9 }],
+})
+
+const descriptions: Readonly<Record<string, object>> = {
+  InService: { ProductionVariants: [variant('blue', 3, 3), variant('green', 1, 1)] },
+  Creating: {},
+  Updating: { ProductionVariants: [variant('blue', 3, 1), variant('green', 1, 4)] },
+  SystemUpdating: { ProductionVariants: [variant('blue', 2, 2)] },
+  RollingBack: { ProductionVariants: [variant('blue', 2, 2)] },
+  Failed: { FailureReason: 'The primary container did not pass the ping health check.' },
+  OutOfService: { ProductionVariants: [variant('blue', 0, 1)] },
+  Deleting: { ProductionVariants: [variant('blue', 1, 0)] },
+}
+
+/** The control plane speaks AWS JSON 1.1: one path, the call in a header, errors with their type in the body. */
+function describe(asked: Recording & { readonly target: string }, response: ServerResponse, fault: string | null): void {
+  const answer = (status: number, body: object) =>
+    void response.writeHead(status, { 'content-type': 'application/x-amz-json-1.1' }).end(JSON.stringify(body))
+  const refuse = (type: string, message: string) => answer(400, { __type: type, message })
+  if (fault) return refuse(fault, `${fault}: ${JSON.stringify(asked.headers)}`)
+  const wellFormed = asked.method === 'POST' && asked.path === '/' && asked.headers['content-type'] === 'application/x-amz-json-1.1'
+  if (!wellFormed || asked.target !== 'SageMaker.DescribeEndpoint') return refuse('UnknownOperationException', '')
+  const { EndpointName: name } = JSON.parse(asked.body) as { readonly EndpointName: string }
+  const more = descriptions[name]
+  const description = (status: string, fields: object) => ({
+    EndpointName: name,
+    EndpointArn: `arn:aws:sagemaker:eu-central-1:1:endpoint/${name.toLowerCase()}`,
+    EndpointConfigName: `${name}-config`,
+    EndpointStatus: status,
+    CreationTime: 1.7633e9,
+    LastModifiedTime: 1.7634e9,
+    ...fields,
+  })
+  if (more) return answer(200, description(name, more))
+  switch (name) {
+    case 'serverless':
+      return answer(
+        200,
+        description('InService', { ProductionVariants: [{ VariantName: 'all', CurrentServerlessConfig: { MaxConcurrency: 5 } }] }),
+      )
+    case 'absurd':
+      return answer(200, description('InService', { ProductionVariants: [variant('a', -1, 1.5), null, 'b', variant('c', 2, 2)] }))
+    case 'throttled':
+      return refuse('ThrottlingException', 'Rate exceeded')
+    case 'denied':
+      return refuse('AccessDeniedException', 'User: arn:aws:iam::1:user/edge is not authorized to perform: sagemaker:DescribeEndpoint')
+    case 'html':
+      return void response.writeHead(200, { 'content-type': 'text/html' }).end('<html>InService</html>')
+    case 'html-502':
+      return void response.writeHead(502, { 'content-type': 'text/html' }).end('<html>bad gateway</html>')
+    case 'moved':
+      return void response.writeHead(302, { location: '/stolen' }).end()
+    case 'giant':
+      return void response.writeHead(200).end(JSON.stringify(description('InService', { Padding: 'x'.repeat(4 * 1024 * 1024) })))
+    case 'silent':
+      return undefined
+    default:
+      return refuse('ValidationException', `Could not find endpoint "${name}".`)
+  }
 }
 
 const skewMsMax = 5 * 60_000

@@ -1,7 +1,8 @@
 // Snapshots for tests: small, complete, and changed by naming only what matters.
 
-import { cellIdOf, type EndpointId, type ModelName, type RegionName, type VersionId } from '../../shared/ids.ts'
-import { snapshotFormat, type Alias, type Endpoint, type Snapshot } from '../../shared/wire/snapshot.ts'
+import { cellIdOf, type CellId, type EndpointId, type ModelName, type RegionName, type VersionId } from '../../shared/ids.ts'
+import type { CellLoad, ModelLoads } from '../../shared/wire/loads.ts'
+import { snapshotFormat, type Alias, type Endpoint, type Model, type Region, type Snapshot } from '../../shared/wire/snapshot.ts'
 
 export const model = 'atlas' as ModelName
 export const version = 'atlas-2' as VersionId
@@ -32,6 +33,46 @@ export const alias = (so: Partial<Alias> = {}): Alias => ({
   weightBp: 0,
   salt: 'salt',
   createdAtMs: 0,
+  ...so,
+})
+
+export const modelRow = (so: Partial<Model> = {}): Model => ({
+  name: model,
+  firstTokenMsMax: null,
+  holdMsMax: null,
+  strategy: 'least-latency',
+  affinity: 'none',
+  hedging: false,
+  ...so,
+})
+
+export const region = (name: string, jurisdiction: string | null): Region => ({
+  name: name as RegionName,
+  latitude: 0,
+  longitude: 0,
+  jurisdiction,
+  locationHint: null,
+})
+
+/** The load of a cell with room; `region` names it. */
+export const cellLoad = (name: string, so: Partial<CellLoad> = {}): CellLoad => ({
+  cell: `${model}@${name}` as CellId,
+  slots: 4,
+  free: 4,
+  waitMs: 0,
+  blindWaitMs: 0,
+  ttftMs: null,
+  ...so,
+})
+
+/** Loads that are true now, of the cells given; without rows or weights unless they are named. */
+export const loadsOf = (cells: readonly CellLoad[], so: Partial<ModelLoads> = {}): ModelLoads => ({
+  model,
+  seq: 1,
+  atMs: Date.now(),
+  cells,
+  rows: {},
+  weights: {},
   ...so,
 })
 

@@ -42,6 +42,8 @@ describe('imports', () => {
     ['edge/app.ts', './adapters/upstreams.ts'],
     ['edge/http/a.ts', '../admit/admit.ts'],
     ['edge/ledger/a.ts', '../route/cell.ts'],
+    ['edge/probe/a.ts', '../adapters/upstreams.ts'],
+    ['edge/route/a.ts', '../probe/engines.ts'],
     ['core/probe/a.ts', '../publish/snapshot.ts'],
     ['core/publish/a.ts', '../adapters/catalogue.ts'],
     ['core/loop.ts', './adapters/catalogue.ts'],

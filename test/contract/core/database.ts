@@ -420,7 +420,7 @@ export function databaseContract(open: () => Database): void {
       await events.append([first, second])
       await events.append([third])
       const all = await list()
-      expect(all.map(({ seq: _, ...told }) => told)).toEqual([third, second, first])
+      expect(all.map(({ seq: _seq, ...told }) => told)).toEqual([third, second, first])
       const seqs = all.map(({ seq }) => seq)
       expect(seqs).toEqual(seqs.toSorted((a, b) => b - a))
       expect(await list({ endpoint: 'e1' })).toEqual([all[0], all[2]])

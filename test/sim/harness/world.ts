@@ -109,6 +109,11 @@ export class World {
     this.counts.set(name, (this.counts.get(name) ?? 0) + 1)
   }
 
+  /** An attempt has failed, and nothing is tried any more. */
+  giveUp(_visit: Visit): void {
+    this.#open--
+  }
+
   /** The caller is told that there is no place; the wait until then counts. */
   refuse(visit: Visit): void {
     const gone = this.nowMs - visit.request.atMs

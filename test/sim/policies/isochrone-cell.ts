@@ -1,29 +1,41 @@
 // Ours in one cell: every request asks the cell's real ledger, and comes back to it at its end.
 
-import type { PolicyMaker, Visit } from '../harness/world.ts'
-import { Ledger, leaseOf, settledOf } from './ledger.ts'
-import { snapshotOf, stationOf } from './names.ts'
+import { limits } from '../../../shared/limits.ts'
+import type { OutcomeKind } from '../../../shared/wire/ledger.ts'
+import type { PolicyMaker, Visit, World } from '../harness/world.ts'
+import { Ledger } from './ledger.ts'
+import { endpointName, snapshotOf } from './names.ts'
 
-export const isochroneCell: PolicyMaker = (world) => {
-  const ledger = new Ledger(world, 0, snapshotOf(world))
-  world.every(1_000, 1_000, () => ledger.sweep())
-  const enter = (visit: Visit, endpoint: Parameters<typeof stationOf>[0]) => {
-    sent.set(visit, { leaseId: leaseOf(visit), atMs: world.nowMs })
-    world.enter(visit, stationOf(endpoint))
-  }
-  const sent = new Map<Visit, { readonly leaseId: ReturnType<typeof leaseOf>; readonly atMs: number }>()
-  return {
-    arrive: (visit) => {
-      const { lease, queued } = ledger.ask(visit)
-      if (lease) enter(visit, lease.endpoint)
-      else if (queued) ledger.wait(leaseOf(visit), (answer) => (answer.lease ? enter(visit, answer.lease.endpoint) : world.refuse(visit)))
-      else world.refuse(visit)
-    },
-    ended: (visit, station, outcome) => {
-      const attempt = sent.get(visit)
-      sent.delete(visit)
-      if (attempt) ledger.tell({ settled: [settledOf(attempt.leaseId, station, outcome, { ttfb: 0, took: world.nowMs - attempt.atMs })] })
-      return false
-    },
-  }
+export type CellOptions = {
+  /** A failed attempt is made once more elsewhere, when the ledger's budget allows it. */
+  readonly retries?: boolean
+  /** What a 429 names as the time to come back. */
+  readonly retryAfterMs?: number
+  /** Called each second beside the ledger's own sweep: core, as far as the scenario has one. */
+  readonly turn?: (ledger: Ledger, world: World) => void
 }
+
+export const isochroneCellOf =
+  ({ retries = false, retryAfterMs, turn }: CellOptions): PolicyMaker =>
+  (world) => {
+    const ledger = new Ledger(world, 0, snapshotOf(world))
+    world.every(limits.turnMs, limits.turnMs, () => {
+      ledger.sweep()
+      turn?.(ledger, world)
+    })
+    const place = (visit: Visit, refused: () => void, so: Parameters<Ledger['ask']>[1] = {}) =>
+      ledger.place(visit, { granted: (station) => world.enter(visit, station), refused }, so)
+    const mayTryAgain = (visit: Visit, outcome: OutcomeKind): boolean =>
+      retries && outcome !== 'good' && visit.attempts < limits.attemptsMax
+    return {
+      arrive: (visit) => place(visit, () => world.refuse(visit)),
+      ended: (visit, station, outcome) => {
+        ledger.settle(visit, station, outcome, outcome === 'soft_failure' ? (retryAfterMs ?? null) : null)
+        if (!mayTryAgain(visit, outcome)) return false
+        place(visit, () => world.giveUp(visit), { purpose: 'retry', avoid: [endpointName(station)] })
+        return true
+      },
+    }
+  }
+
+export const isochroneCell: PolicyMaker = isochroneCellOf({})

@@ -25,7 +25,7 @@ export const isochroneRegions =
     const core = new Core(world, ledgers)
     world.every(limits.turnMs, limits.turnMs, () => {
       for (const ledger of ledgers) ledger.sweep()
-      core.turn()
+      core.turn(snapshot)
     })
     const isolates = new Map<number, Isolate>()
     const attempts = new Map<Visit, Attempt>()
@@ -70,7 +70,7 @@ export const isochroneRegions =
     const ask = (visit: Visit, region: number, spilledFrom: number | null) => {
       const halfMs = halfTo(visit, region)
       const isolate = isolateOf(visit)
-      const report = isolate.take(region)
+      const report = isolate.takeWithRoundTrip(region)
       world.travel(visit, halfMs, () => {
         const answer = ledgers[region]!.ask(visit, {
           origin: originName(visit.request.origin),
@@ -97,8 +97,8 @@ export const isochroneRegions =
       const isolate = isolateOf(visit)
       const load = isolate.freshLoads()?.cells.find(({ cell }) => cell === cellName(region)) ?? null
       const roundTripMs = world.roundTripMs(visit.request.origin, region)
-      const ownLive = isolate.live(region)
-      const why = whyAsk({ purpose: 'first', strategy: 'least-latency', affinity: null, mayHedge: false, load, roundTripMs, ownLive })
+      const ownBurst = isolate.live(region)
+      const why = whyAsk({ purpose: 'first', strategy: 'least-latency', affinity: null, mayHedge: false, load, roundTripMs, ownBurst })
       if (why) world.count(why)
       return why !== null
     }
@@ -107,9 +107,8 @@ export const isochroneRegions =
       arrive: (visit) => {
         const row = rowOf(snapshot, isolateOf(visit).freshLoads(), model, originName(visit.request.origin))
         const candidates = cellsFor(snapshot, row, need, null, world.random)
-        const cell = 'cells' in candidates ? candidates.cells[0] : undefined
-        if (!cell) return world.refuse(visit)
-        const region = regionOfCell(cell)
+        if ('none' in candidates) return world.refuse(visit)
+        const region = regionOfCell(candidates.first)
         if (!mustAsk(visit, region)) return dispatchBlind(visit, region)
         world.count('asked')
         ask(visit, region, null)

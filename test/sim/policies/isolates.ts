@@ -1,7 +1,7 @@
 // What each isolate knows and still has to tell. It learns of loads from the ledgers' answers alone; reports ride on its next question
 // to that ledger, or leave by themselves after `limits.reportEveryMs`, or at once where the ledger has said that places are scarce.
 
-import { count, emptyOutbox, put, takeReport, type Outbox } from '../../../edge/route/outbox.ts'
+import { count, emptyOutbox, noteRoundTrip, put, takeReport, type Outbox } from '../../../edge/route/outbox.ts'
 import { limits } from '../../../shared/limits.ts'
 import { freshLoads, type ModelLoads } from '../../../shared/wire/loads.ts'
 import type { Charge, News, Report, Settled } from '../../../shared/wire/ledger.ts'
@@ -65,9 +65,11 @@ export class Isolate {
     this.#leave(region)
   }
 
-  /** What waits for that ledger, to ride on a question. */
-  take(region: number): Report | null {
-    return takeReport(this.#lines[region]!.outbox)
+  /** What waits for that ledger, to ride on a question; and what the last question took. */
+  takeWithRoundTrip(region: number): Report | null {
+    const { outbox } = this.#lines[region]!
+    noteRoundTrip(outbox, originName(this.#origin), this.#world.roundTripMs(this.#origin, region))
+    return takeReport(outbox)
   }
 
   #leave(region: number): void {
@@ -82,7 +84,7 @@ export class Isolate {
   }
 
   #send(region: number): void {
-    const report = this.take(region)
+    const report = takeReport(this.#lines[region]!.outbox)
     if (!report) return
     const halfMs = this.#world.roundTripMs(this.#origin, region) / 2
     this.#world.timeline.after(halfMs, () => {

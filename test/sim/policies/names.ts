@@ -1,5 +1,6 @@
 // The simulated world in the project's own words: its stations as a snapshot's endpoints, its regions as cells.
 
+import { origins } from '../../../shared/geo.ts'
 import { cellIdOf, type CellId, type EndpointId, type ModelName, type OriginName, type RegionName, type VersionId } from '../../../shared/ids.ts'
 import { snapshotFormat, type Endpoint, type Model, type Snapshot } from '../../../shared/wire/snapshot.ts'
 import type { World } from '../harness/world.ts'
@@ -9,7 +10,11 @@ export const version = 'sim-1' as VersionId
 
 export const regionName = (region: number): RegionName => `r${region}` as RegionName
 export const cellName = (region: number): CellId => cellIdOf(model, regionName(region))
-export const originName = (origin: number): OriginName => `o${origin}` as OriginName
+/** Where the callers of each region are, and the region beside them: four of the project's own origins first. */
+const first = ['enam', 'weur', 'wnam', 'apac']
+const places = [...first.map((name) => origins.find((origin) => origin.name === name)!), ...origins.filter(({ name }) => !first.includes(name))]
+
+export const originName = (origin: number): OriginName => places[origin]!.name
 export const endpointName = (station: number): EndpointId => `e${station}` as EndpointId
 
 /** The numbers behind the names. */
@@ -23,8 +28,8 @@ export function snapshotOf(world: World, so: { readonly generation?: number; rea
     publishedAtMs: so.atMs ?? 0,
     regions: world.layout.regions.map((_, region) => ({
       name: regionName(region),
-      latitude: 0,
-      longitude: 0,
+      latitude: places[region % places.length]!.latitude,
+      longitude: places[region % places.length]!.longitude,
       jurisdiction: null,
       locationHint: null,
     })),

@@ -1,14 +1,25 @@
 // A world for the control loop, in memory and under a clock that moves only when told: database, ledgers, model servers, KV, storage.
 // Each incarnation of the loop gets ports of its own; after `kill` none of its calls does anything or returns, as after a crash.
 
-import type { Copied, KeptLiveness, LoopState, Published, CatalogueEndpoint, Catalogue } from '../../../core/facts.ts'
+import type {
+  Catalogue,
+  CatalogueEndpoint,
+  Copied,
+  EndpointEvent,
+  KeptHealth,
+  KeptLiveness,
+  LoopState,
+  Published,
+} from '../../../core/facts.ts'
 import { awaken, turn } from '../../../core/loop.ts'
 import type { LoopPorts } from '../../../core/ports.ts'
 import type { CellId, EndpointId, KeyId, ModelName, RegionName, TenantId, VersionId } from '../../../shared/ids.ts'
 import { seededRandom } from '../../../shared/random.ts'
 import type { Timer } from '../../../shared/time.ts'
 import { credentialFormat, type Credential } from '../../../shared/wire/credential.ts'
-import type { ExchangeAnswer } from '../../../shared/wire/ledger.ts'
+import type { Block, EndpointBlock, EndpointLoad, Exchange, ExchangeAnswer } from '../../../shared/wire/ledger.ts'
+import type { ModelLoads } from '../../../shared/wire/loads.ts'
+import type { ProbeOrder, ProbeResult } from '../../../shared/wire/probe.ts'
 import type { Region, Snapshot } from '../../../shared/wire/snapshot.ts'
 
 export const never = <T>(): Promise<T> => new Promise<T>(() => undefined)
@@ -50,7 +61,8 @@ export class HandClock implements Timer {
   }
 }
 
-export type Mood = 'live' | 'dead' | 'hang'
+/** wedged: its health path answers and it generates nothing. */
+export type Mood = 'live' | 'dead' | 'hang' | 'wedged'
 type LedgerMood = 'live' | 'hang' | 'fail'
 
 export const regionAt = (name: string, latitude: number, longitude: number): Region => ({
@@ -74,6 +86,7 @@ export const endpointRow = (id: string, more: Partial<CatalogueEndpoint> = {}): 
   state: 'enabled',
   operations: null,
   options: {},
+  maintenance: null,
   credential: null,
   ...more,
 })
@@ -87,6 +100,8 @@ export const credential = (id: string, tenant = 'acme', disabled = false): Crede
   models: null,
   expiresAtMs: null,
   disabled,
+  scopes: [],
+  residency: null,
 })
 
 export class World {
@@ -108,13 +123,16 @@ export class World {
   ledgerMoods = new Map<string, LedgerMood>()
   /** How long a ledger's answer is on its way back. */
   ledgerDelayMs = new Map<string, number>()
-  ledgers = new Map<string, { snapshot: Snapshot | null; reported: number }>()
-  evidence: Pick<ExchangeAnswer, 'inFlight' | 'outcomes'> = { inFlight: {}, outcomes: {} }
+  ledgers = new Map<string, TestLedger>()
+  /** What ledgers say of endpoints, by id. */
+  loads = new Map<string, EndpointLoad>()
+  events: EndpointEvent[] = []
   kv = new Map<string, unknown>()
   kvMood: 'live' | 'hang' | 'fail' = 'live'
-  stored: { published: Published | null; liveness: KeptLiveness; copied: Copied } = {
+  stored: { published: Published | null; liveness: KeptLiveness; health: KeptHealth; copied: Copied } = {
     published: null,
     liveness: {},
+    health: { judged: [], waiting: [] },
     copied: { seq: 0, afterKey: null },
   }
 
@@ -143,14 +161,15 @@ export class World {
     const state = awaken({
       published: structuredClone(this.stored.published),
       keptLiveness: structuredClone(this.stored.liveness),
+      keptHealth: structuredClone(this.stored.health),
       copied: structuredClone(this.stored.copied),
       generationFloor: this.stored.published?.snapshot.generation ?? 0,
     })
     return new Loop(state, ports, life)
   }
 
-  ledger(name: string): { snapshot: Snapshot | null; reported: number } {
-    const known = this.ledgers.get(name) ?? { snapshot: null, reported: 0 }
+  ledger(name: string): TestLedger {
+    const known = this.ledgers.get(name) ?? new TestLedger(this)
     this.ledgers.set(name, known)
     return known
   }
@@ -204,32 +223,31 @@ export class World {
               .map(({ seq: at, resource, id }) => ({ seq: at, resource: resource as 'key' | 'tenant', id })),
           ),
       },
-      prober: {
-        check: (address) =>
-          call(() => {
-            const url = address.replace(/\/health$/, '')
-            this.log.push(`probe ${url}`)
-            const mood = this.moods.get(url) ?? 'live'
-            return mood === 'hang' ? never() : { ok: mood === 'live', detail: mood }
-          }),
-      },
       ledgers: withLedgers
         ? {
-            exchange: (target, { snapshot }) =>
+            exchange: (target, exchange) =>
               call(async () => {
                 const mood = this.ledgerMoods.get(target.name) ?? 'live'
-                this.log.push(`exchange ${target.name} ${snapshot?.generation ?? '-'}`)
+                this.log.push(`exchange ${target.name} ${exchange.snapshot?.generation ?? '-'}`)
                 if (mood === 'hang') return never()
                 if (mood === 'fail') throw new Error('ledger: out of order')
-                const ledger = this.ledger(target.name)
-                if (snapshot && snapshot.generation > (ledger.snapshot?.generation ?? 0)) ledger.snapshot = structuredClone(snapshot)
-                const answer = { generation: Math.max(ledger.reported, ledger.snapshot?.generation ?? 0), ...this.evidence }
+                const answer = this.ledger(target.name).exchange(structuredClone(exchange))
                 const delayMs = this.ledgerDelayMs.get(target.name)
                 if (delayMs) await this.clock.sleep(delayMs)
-                return answer
+                return structuredClone(answer)
               }),
           }
         : null,
+      events: {
+        append: (events) =>
+          query(() => {
+            this.log.push(`append ${events.length}`)
+            const isKnown = (event: EndpointEvent): boolean =>
+              this.events.some(({ endpoint, atMs, to }) => endpoint === event.endpoint && atMs === event.atMs && to === event.to)
+            this.events.push(...structuredClone(events.filter((event) => !isKnown(event))))
+          }),
+      },
+      signer: () => Promise.resolve(null),
       copies: {
         putSnapshot: (snapshot) => kvDo(`kv snapshot ${snapshot.generation}`, () => this.kv.set('snapshot', structuredClone(snapshot))),
         snapshotGeneration: () => call(() => (this.kv.get('snapshot') as Snapshot | undefined)?.generation ?? 0),
@@ -248,6 +266,11 @@ export class World {
             this.log.push('store liveness')
             this.stored.liveness = structuredClone(liveness)
           }),
+        keepHealth: (health) =>
+          call(() => {
+            this.log.push('store health')
+            this.stored.health = structuredClone(health)
+          }),
         keepCopied: (copied) =>
           call(() => {
             this.log.push(`store copied ${copied.seq}`)
@@ -257,6 +280,100 @@ export class World {
     }
   }
 }
+
+/** A ledger as core sees it: it carries out orders for probes, and tells its blocks until they are confirmed. */
+export class TestLedger {
+  readonly #world: World
+  snapshot: Snapshot | null = null
+  loads: ModelLoads | null = null
+  reported = 0
+  life = 'first'
+  blocks: Block[] = []
+  #lastSeq = 0
+  readonly #orders = new Map<string, { readonly order: ProbeOrder; readonly atMs: number }>()
+  constructor(world: World) {
+    this.#world = world
+  }
+
+  /** The next block, of the second that ends now. */
+  tell(more: Partial<Block>): void {
+    const nowMs = this.#world.clock.nowMs()
+    this.#lastSeq += 1
+    const empty = { endpoints: {}, arrivals: {}, roundTrips: {}, ways: {} }
+    this.blocks.push({ seq: this.#lastSeq, fromMs: nowMs - 1_000, untilMs: nowMs, ...empty, ...more })
+  }
+
+  restart(): void {
+    this.life = `after ${this.life}`
+    this.blocks = []
+    this.#lastSeq = 0
+    this.#orders.clear()
+  }
+
+  exchange({ snapshot, loads, probes, confirmed, cell: name }: Exchange): ExchangeAnswer {
+    if (snapshot && snapshot.generation > (this.snapshot?.generation ?? 0)) this.snapshot = snapshot
+    if (loads && loads.seq > (this.loads?.seq ?? 0)) this.loads = loads
+    if (confirmed?.life === this.life) this.blocks = this.blocks.filter(({ seq }) => seq > confirmed.seq)
+    const results = this.#results()
+    // An order that is told again in the call that brings its result is no new one.
+    for (const order of probes ?? []) if (!results.some(({ id }) => id === order.id)) this.#take(order)
+    const members = (this.snapshot?.endpoints ?? []).filter((endpoint) => endpoint.cell === name)
+    return {
+      generation: Math.max(this.reported, this.snapshot?.generation ?? 0),
+      life: this.life,
+      endpoints: Object.fromEntries(members.map(({ id, slots }) => [id, this.#world.loads.get(id) ?? idle(slots)])),
+      blocks: this.blocks,
+      queued: 0,
+      load: name === null ? null : { cell: name as CellId, slots: 4, free: 4, waitMs: 0, blindWaitMs: 0, ttftMs: null },
+      probes: results,
+    }
+  }
+
+  #take(order: ProbeOrder): void {
+    if (this.#orders.has(order.id)) return
+    this.#world.log.push(`probe ${order.endpoint} ${order.kind}`)
+    this.#orders.set(order.id, { order, atMs: this.#world.clock.nowMs() })
+  }
+
+  #results(): ProbeResult[] {
+    const nowMs = this.#world.clock.nowMs()
+    return [...this.#orders.values()].flatMap(({ order, atMs }) => {
+      const url = this.snapshot?.endpoints.find(({ id }) => id === order.endpoint)?.url ?? ''
+      const mood = this.#world.moods.get(url) ?? 'live'
+      const silent = mood === 'hang' || (mood === 'wedged' && order.kind === 'generation')
+      if (silent && nowMs - atMs < order.timeoutMs) return []
+      this.#orders.delete(order.id)
+      const { id, endpoint, kind, timeoutMs } = order
+      // None of these servers has a page of metrics.
+      const ok = !silent && mood !== 'dead' && kind !== 'metrics'
+      return [{ id, endpoint, kind, atMs, tookMs: silent ? timeoutMs : 1, ok, detail: mood, timedOut: silent }]
+    })
+  }
+}
+
+/** An endpoint's load while nothing has happened there. */
+export const idle = (slots: number, more: Partial<EndpointLoad> = {}): EndpointLoad => ({
+  inFlight: 0,
+  cap: slots,
+  breaker: 'closed',
+  serviceMs: null,
+  ttftMs: null,
+  lastGoodAtMs: null,
+  reason: null,
+  ...more,
+})
+
+/** Outcomes of a block. */
+export const outcomes = (more: Partial<EndpointBlock>): EndpointBlock => ({
+  good: 0,
+  soft_failure: 0,
+  hard_failure: 0,
+  cancelled: 0,
+  timed: 0,
+  tookMsSum: 0,
+  ttfbMsSum: 0,
+  ...more,
+})
 
 export class Loop {
   readonly state: LoopState

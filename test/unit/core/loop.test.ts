@@ -1,10 +1,14 @@
 import { describe, expect, it } from 'vitest'
 import { limits } from '../../../shared/limits.ts'
 import { origins } from '../../../shared/geo.ts'
+import type { Exchange } from '../../../shared/wire/ledger.ts'
 import type { Snapshot } from '../../../shared/wire/snapshot.ts'
-import { statusOf } from '../../../core/loop.ts'
-import { credential, endpointRow, regionAt, settle, World } from './loop-world.ts'
+import type { Target } from '../../../core/facts.ts'
+import { turn } from '../../../core/loop.ts'
+import { statusOf as statusAt } from '../../../core/status.ts'
+import { credential, endpointRow, idle, outcomes, regionAt, settle, World, type Loop } from './loop-world.ts'
 
+const statusOf = (loop: Loop) => statusAt(loop.state, loop.ports.clock.nowMs())
 const homes = origins.map((origin) => `home:${origin.name}`)
 
 describe('publishing', () => {
@@ -80,7 +84,7 @@ describe('publishing', () => {
     const loop = world.wake(null, 'after', false)
     await loop.turnAndSettle()
     expect((world.kv.get('snapshot') as Snapshot).generation).toBe(1)
-    expect(statusOf(loop.state).lastTurn?.error).toBeNull()
+    expect(statusOf(loop).lastTurn?.error).toBeNull()
   })
 
   it('names a written key once in the generation that first says so, and lets it go silently', async () => {
@@ -121,34 +125,114 @@ describe('generations', () => {
     await loop.turnAndSettle()
     if (who === 'home') world.ledger('home:weur').reported = 90
     else world.kv.set('snapshot', { ...(world.kv.get('snapshot') as Snapshot), generation: 90 })
-    world.stored = { published: null, liveness: {}, copied: { seq: 0, afterKey: null } }
+    world.stored = { published: null, liveness: {}, health: { judged: [], waiting: [] }, copied: { seq: 0, afterKey: null } }
     await world.wake().turnAndSettle()
     expect(world.stored.published?.snapshot.generation).toBe(91)
   })
 
-  it('does not take a late answer for a newer one, but counts its outcomes', async () => {
+  it('does not take a late answer for a newer one, but counts its blocks, once', async () => {
     const world = new World()
     const loop = world.wake()
     await loop.turnAndSettle()
     await loop.turnAndSettle()
-    const one = { e1: { good: 1, soft_failure: 0, hard_failure: 0, cancelled: 0 } }
-    world.evidence = { inFlight: { e1: 3 }, outcomes: one }
+    world.loads.set('e1', idle(4, { inFlight: 3 }))
+    world.ledger('atlas@fra').tell({ endpoints: { e1: outcomes({ good: 1 }) } as never })
     world.ledgerDelayMs.set('atlas@fra', 3_000)
     const slow = loop.turn()
     await world.clock.advance(limits.exchangeTimeoutMs)
     await slow
-    const known = () => statusOf(loop.state).ledgers.find((ledger) => ledger.name === 'atlas@fra')
+    const known = () => statusOf(loop).ledgers.find((ledger) => ledger.name === 'atlas@fra')
     expect(known()?.error).toContain('no answer')
 
     world.ledgerDelayMs.clear()
-    world.evidence = { inFlight: { e1: 1 }, outcomes: one }
+    world.loads.set('e1', idle(4, { inFlight: 1 }))
+    world.ledger('atlas@fra').tell({ endpoints: { e1: outcomes({ good: 1 }) } as never })
     world.endpoints.push(endpointRow('e2'))
     world.wrote()
     await loop.turnAndSettle()
     const generation = world.stored.published?.snapshot.generation
-    expect(known()).toMatchObject({ generation, inFlight: { e1: 1 }, error: null, outcomes: { e1: { good: 1 } } })
+    // Both blocks came with the newer answer, which the ledger told again because nobody had confirmed the first.
+    expect(known()).toMatchObject({ generation, inFlight: { e1: 1 }, error: null, outcomes: { e1: { good: 2 } } })
     await world.clock.advance(3_000)
     expect(known()).toMatchObject({ generation, inFlight: { e1: 1 }, outcomes: { e1: { good: 2 } } })
+  })
+})
+
+const atlasFra = (loop: Loop) => statusOf(loop).ledgers.find((ledger) => ledger.name === 'atlas@fra')
+const oneGood = { endpoints: { e1: outcomes({ good: 1 }) } as never }
+
+describe('the exchange', () => {
+  it('counts each block once, confirms it, and begins anew with another life of the ledger', async () => {
+    const world = new World()
+    const loop = world.wake()
+    await loop.turnAndSettle()
+    const ledger = world.ledger('atlas@fra')
+    for (const expected of [1, 2]) {
+      ledger.tell(oneGood)
+      for (let i = 0; i < 3; i++) await loop.turnAndSettle()
+      expect(atlasFra(loop)?.outcomes['e1']?.good).toBe(expected)
+      expect(ledger.blocks).toEqual([])
+    }
+    ledger.restart()
+    ledger.tell({ ...oneGood, ways: { blind: 3 } })
+    for (let i = 0; i < 3; i++) await loop.turnAndSettle()
+    expect(atlasFra(loop)).toMatchObject({ outcomes: { e1: { good: 3 } }, ways: { blind: 3 } })
+    expect(ledger.blocks).toEqual([])
+  })
+
+  it('tells loads when they changed and again after a while, without a new generation; another life is told anew', async () => {
+    const world = new World()
+    const loop = world.wake()
+    for (let i = 0; i < 4; i++) await loop.turnAndSettle()
+    const generation = world.stored.published?.snapshot.generation
+    const ledger = world.ledger('atlas@fra')
+    const first = ledger.loads
+    expect(first).toMatchObject({ model: 'atlas', weights: { e1: 1 } })
+    await world.clock.advance(limits.turnMs)
+    await loop.turnAndSettle()
+    expect(ledger.loads).toBe(first)
+    await world.clock.advance(limits.loadsRefreshMs)
+    for (let i = 0; i < 2; i++) await loop.turnAndSettle()
+    expect(ledger.loads?.atMs).toBeGreaterThan(first?.atMs ?? 0)
+    const second = ledger.loads
+    ledger.restart()
+    ledger.loads = null
+    for (let i = 0; i < 2; i++) await loop.turnAndSettle()
+    expect(ledger.loads).toEqual(second)
+    expect(world.stored.published?.snapshot.generation).toBe(generation)
+  })
+
+  it('orders each probe once although it is told in both calls of a turn', async () => {
+    const world = new World()
+    const loop = world.wake()
+    await loop.turnAndSettle()
+    world.endpoints.push(endpointRow('e2'))
+    world.wrote()
+    for (let i = 0; i < 3; i++) await loop.turnAndSettle()
+    const liveness = world.log.filter((line) => line === 'probe e1 liveness')
+    expect(liveness).toHaveLength(1)
+  })
+
+  it('signs the snapshot once, over its text, and sends the signature along', async () => {
+    const world = new World()
+    const loop = world.wake()
+    const texts: string[] = []
+    const sent: (string | null | undefined)[] = []
+    const signer = { sign: (text: string) => Promise.resolve(`signature ${texts.push(text)}`), verify: () => Promise.resolve(true) }
+    const { ledgers } = loop.ports
+    const ports = {
+      ...loop.ports,
+      signer: () => Promise.resolve(signer),
+      ledgers: {
+        exchange: (target: Target, asked: Exchange) => {
+          if (asked.snapshot) sent.push(asked.signature)
+          return ledgers?.exchange(target, asked) ?? Promise.reject(new Error('no ledgers'))
+        },
+      },
+    }
+    await turn(loop.state, ports, new AbortController().signal)
+    expect(new Set(sent)).toEqual(new Set(['signature 1']))
+    expect(texts).toEqual([JSON.stringify(world.stored.published?.snapshot)])
   })
 })
 
@@ -159,14 +243,10 @@ describe('what is slow or broken stops nothing', () => {
     for (const endpoint of world.endpoints) world.moods.set(endpoint.url, 'hang')
     const loop = world.wake()
     await loop.turnAndSettle()
-    expect(world.log.filter((line) => line.startsWith('probe'))).toHaveLength(limits.probesAtOnceMax)
     world.endpoints.push(endpointRow('new'))
     world.wrote()
     await loop.turnAndSettle()
     for (const name of ['atlas@fra', ...homes]) expect(world.ledger(name).snapshot?.endpoints).toHaveLength(21)
-    // And the places are free again after the timeout: all twenty are probed within four of them.
-    await world.clock.advance(4 * limits.livenessTimeoutMs)
-    expect(new Set(world.log.filter((line) => line.startsWith('probe'))).size).toBeGreaterThanOrEqual(20)
   })
 
   it('a ledger that hangs: the others and the homes have the write within one second', async () => {
@@ -184,7 +264,7 @@ describe('what is slow or broken stops nothing', () => {
     await world.clock.advance(limits.cellsHeadStartMs)
     for (const home of homes) expect(world.ledger(home).snapshot?.endpoints).toHaveLength(3)
     await running
-    expect(statusOf(loop.state).ledgers.find((ledger) => ledger.name === 'atlas@fra')?.generation).toBe(1)
+    expect(statusOf(loop).ledgers.find((ledger) => ledger.name === 'atlas@fra')?.generation).toBe(1)
   })
 
   it('a turn that is hurried stops waiting for ledgers', async () => {
@@ -217,7 +297,7 @@ describe('what is slow or broken stops nothing', () => {
     world.ledgerMoods.clear()
     await world.clock.advance(limits.homeCheckEveryMs)
     await loop.turnAndSettle()
-    expect(statusOf(loop.state).ledgers.find((ledger) => ledger.name === 'atlas@fra')?.error).toBeNull()
+    expect(statusOf(loop).ledgers.find((ledger) => ledger.name === 'atlas@fra')?.error).toBeNull()
   })
 
   it.each(['hang', 'fail'] as const)('a database that is out (%s): ledgers are still asked, and the status says so', async (mood) => {
@@ -230,10 +310,10 @@ describe('what is slow or broken stops nothing', () => {
     await world.clock.advance(limits.catalogueWaitMsMax)
     await running
     expect(world.log).toContain('exchange atlas@fra -')
-    expect(statusOf(loop.state).lastTurn?.error).toContain('catalogue')
+    expect(statusOf(loop).lastTurn?.error).toContain('catalogue')
     world.database = 'live'
     await loop.turnAndSettle()
-    expect(statusOf(loop.state).lastTurn?.error).toBeNull()
+    expect(statusOf(loop).lastTurn?.error).toBeNull()
   })
 
   it.each(['hang', 'fail'] as const)('a KV that is out (%s): turns go on, and the copies are made later', async (mood) => {
@@ -245,61 +325,140 @@ describe('what is slow or broken stops nothing', () => {
     await loop.turnAndSettle()
     expect(world.ledger('atlas@fra').snapshot).not.toBeNull()
     await world.clock.advance(limits.copyWaitMsMax)
-    expect(statusOf(loop.state).copies.error).toContain(mood === 'hang' ? 'no answer' : 'out of order')
+    expect(statusOf(loop).copies.error).toContain(mood === 'hang' ? 'no answer' : 'out of order')
     expect(world.stored.copied.seq).toBe(0)
     world.kvMood = 'live'
     await loop.turnAndSettle()
     expect(world.kv.get('k1')).toEqual(credential('k1'))
     expect((world.kv.get('snapshot') as Snapshot).generation).toBe(world.stored.published?.snapshot.generation)
-    expect(statusOf(loop.state).copies.error).toBeNull()
+    expect(statusOf(loop).copies.error).toBeNull()
   })
 })
 
-const stateOfE1 = (world: World) => world.ledger('atlas@fra').snapshot?.endpoints[0]?.state
-const probeAgain = async (world: World, loop: { turnAndSettle(): Promise<void> }) => {
+const healthOf = (world: World, id = 'e1') => world.ledger('atlas@fra').snapshot?.endpoints.find((endpoint) => endpoint.id === id)?.health
+/** Lets the next probe leave, come back and be judged. */
+const probeAgain = async (world: World, loop: Loop) => {
   await world.clock.advance(limits.livenessEveryMs)
-  await loop.turnAndSettle()
-  await loop.turnAndSettle()
+  for (let i = 0; i < 3; i++) await loop.turnAndSettle()
+}
+const twoEndpoints = (): World => {
+  const world = new World()
+  world.endpoints.push(endpointRow('e2'))
+  return world
+}
+const begin = async (world: World, turns = 4): Promise<Loop> => {
+  const loop = world.wake()
+  for (let i = 0; i < turns; i++) await loop.turnAndSettle()
+  return loop
 }
 
-describe('liveness in the snapshot', () => {
-  it('healthy after one good, unhealthy after three bad, healthy after two good; stored through a restart', async () => {
-    const world = new World()
-    let loop = world.wake()
-    await loop.turnAndSettle()
-    await loop.turnAndSettle()
-    expect(stateOfE1(world)).toBe('healthy')
+describe('health in the snapshot', () => {
+  it('healthy after one good, ejected after three bad, probing and healthy with two good; stored through a restart', async () => {
+    const world = twoEndpoints()
+    let loop = await begin(world)
+    expect(healthOf(world)).toBe('healthy')
     world.moods.set('http://e1', 'dead')
-    for (const expected of ['healthy', 'healthy', 'unhealthy']) {
+    for (const expected of ['healthy', 'healthy', 'ejected']) {
       await probeAgain(world, loop)
-      expect(stateOfE1(world)).toBe(expected)
+      expect(healthOf(world)).toBe(expected)
     }
+    expect(world.ledger('atlas@fra').snapshot?.endpoints[0]?.state).toBe('unhealthy')
     loop.kill()
     loop = world.wake()
     await loop.turnAndSettle()
-    expect(stateOfE1(world)).toBe('unhealthy')
+    expect(healthOf(world)).toBe('ejected')
     world.moods.set('http://e1', 'live')
-    for (const expected of ['unhealthy', 'healthy']) {
-      await probeAgain(world, loop)
-      expect(stateOfE1(world)).toBe(expected)
-    }
+    for (let i = 0; i < 3; i++) await loop.turnAndSettle()
+    expect(healthOf(world)).toBe('probing')
+    await probeAgain(world, loop)
+    expect(healthOf(world)).toBe('healthy')
   })
 
   it('starts anew with another address, and after being disabled', async () => {
-    const world = new World()
+    const world = twoEndpoints()
     world.moods.set('http://e1', 'dead')
-    const loop = world.wake()
-    await loop.turnAndSettle()
+    const loop = await begin(world)
     for (let i = 0; i < 3; i++) await probeAgain(world, loop)
-    expect(stateOfE1(world)).toBe('unhealthy')
-    world.endpoints = [endpointRow('e1', { state: 'disabled' })]
+    expect(healthOf(world)).toBe('ejected')
+    world.endpoints = [endpointRow('e1', { state: 'disabled' }), endpointRow('e2')]
     world.wrote()
     await loop.turnAndSettle()
-    expect(stateOfE1(world)).toBe('disabled')
-    world.endpoints = [endpointRow('e1')]
-    world.wrote()
+    expect(healthOf(world)).toBe('disabled')
+    for (const more of [{}, { url: 'http://elsewhere' }]) {
+      world.endpoints = [endpointRow('e1', more), endpointRow('e2')]
+      world.wrote()
+      await loop.turnAndSettle()
+      expect(healthOf(world)).toBe('unknown')
+      for (let i = 0; i < 3; i++) await probeAgain(world, loop)
+    }
+  })
+
+  it('drains in a maintenance window, by the clock, and comes back after it', async () => {
+    const world = twoEndpoints()
+    const nowMs = world.clock.nowMs()
+    world.endpoints = [
+      endpointRow('e1', { maintenance: { fromMs: nowMs + 10_000, untilMs: nowMs + 20_000, reason: 'new disks' } }),
+      endpointRow('e2'),
+    ]
+    const loop = await begin(world)
+    expect(healthOf(world)).toBe('healthy')
+    await world.clock.advance(10_000)
     await loop.turnAndSettle()
-    expect(stateOfE1(world)).toBe('unknown')
+    await loop.turnAndSettle()
+    expect(healthOf(world)).toBe('draining')
+    expect(statusOf(loop).endpoints[0]?.reason).toBe('maintenance: new disks')
+    await world.clock.advance(10_000)
+    await loop.turnAndSettle()
+    await loop.turnAndSettle()
+    expect(healthOf(world)).toBe('healthy')
+  })
+})
+
+describe('events', () => {
+  it('each change once, with its reason and numbers, and not again after a restart', async () => {
+    const world = twoEndpoints()
+    const loop = await begin(world)
+    world.moods.set('http://e1', 'dead')
+    for (let i = 0; i < 3; i++) await probeAgain(world, loop)
+    await loop.turnAndSettle()
+    const ofE1 = () => world.events.filter(({ endpoint }) => endpoint === 'e1')
+    expect(ofE1().map(({ from, to }) => [from, to])).toEqual([
+      ['unknown', 'healthy'],
+      ['healthy', 'ejected'],
+    ])
+    expect(ofE1()[1]).toMatchObject({ cell: 'atlas@fra', metric: 'liveness', value: 3, threshold: limits.livenessBadMax })
+    loop.kill()
+    await begin(world)
+    expect(ofE1()).toHaveLength(2)
+  })
+
+  it('a database that is away: they wait, through a restart, and come when it is back', async () => {
+    const world = twoEndpoints()
+    const loop = await begin(world, 1)
+    world.database = 'fail'
+    for (let i = 0; i < 4; i++) await loop.turnAndSettle()
+    expect(statusOf(loop).eventsWaiting).toBe(2)
+    loop.kill()
+    world.database = 'live'
+    await begin(world)
+    expect(world.events.map(({ endpoint, to }) => [endpoint, to])).toEqual([
+      ['e1', 'healthy'],
+      ['e2', 'healthy'],
+    ])
+    expect(world.stored.health.waiting).toEqual([])
+  })
+
+  it('one that hangs stops no turn', async () => {
+    const world = twoEndpoints()
+    const loop = await begin(world, 1)
+    world.database = 'hang'
+    const running = loop.turn()
+    await world.clock.advance(limits.catalogueWaitMsMax)
+    await running
+    await world.clock.advance(limits.copyWaitMsMax)
+    world.database = 'live'
+    for (let i = 0; i < 4; i++) await loop.turnAndSettle()
+    expect(world.events).toHaveLength(2)
   })
 })
 

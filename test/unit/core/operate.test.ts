@@ -5,6 +5,7 @@ import { capacityOf, isDraining, warningsOf, type Move } from '../../../core/api
 import { drainOf } from '../../../core/api/drain.ts'
 import { checkMaintenance } from '../../../core/api/endpoint.ts'
 import type { Row, Status } from '../../../core/facts.ts'
+import type { ModelName, RegionName } from '../../../shared/ids.ts'
 import { limits } from '../../../shared/limits.ts'
 
 type Endpoint = Row<'endpoint'>
@@ -22,7 +23,7 @@ const statusOf = (states: Readonly<Record<string, string>>, ledger: object = {})
   }) as unknown as Status
 
 const move = (before: Endpoint, change: Partial<Endpoint>, others: readonly Endpoint[] = [], status: Status | null = statusOf({})): Move =>
-  ({ before, after: { ...before, ...change }, among: [before, ...others], model: 'm', status, nowMs }) as Move
+  ({ before, after: { ...before, ...change }, among: [before, ...others], model: 'm' as ModelName, status, nowMs }) satisfies Move
 const told = (made: Move) => {
   const capacity = capacityOf(made)
   return { cell: capacity.cell, all: capacity.all, warnings: warningsOf(made, capacity) }
@@ -30,7 +31,7 @@ const told = (made: Move) => {
 
 describe('capacity', () => {
   const near = endpoint('e2', { weight: 0.5 })
-  const far = endpoint('e3', { region: 'iad', slots: 10 })
+  const far = endpoint('e3', { region: 'iad' as RegionName, slots: 10 })
 
   it('counts slots times weight in the cell and over all cells, before and after', () => {
     expect(told(move(endpoint('e1'), { state: 'draining' }, [near, far]))).toEqual({

@@ -1,20 +1,20 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { CatalogueEndpoint, LedgerRecord, Published } from '../../../core/facts.ts'
-import { judge, stateOf } from '../../../core/judge/judge.ts'
 import { fractionsOf } from '../../../core/publish/fractions.ts'
 import { contentOf, nextPublished, type Draft } from '../../../core/publish/snapshot.ts'
+import { newLedgerRecord } from '../../../core/publish/tell.ts'
 import { cellTargets, homeTargets } from '../../../core/publish/targets.ts'
 import { origins, roundTripMs } from '../../../shared/geo.ts'
 import type { CellId, EndpointId } from '../../../shared/ids.ts'
 import { limits } from '../../../shared/limits.ts'
 import {
-  endpointStates,
+  endpointHealths,
   mayServe,
   readSnapshot,
   snapshotFormat,
   type Endpoint,
-  type EndpointState,
+  type EndpointHealth,
   type Region,
 } from '../../../shared/wire/snapshot.ts'
 import { cell, endpointRow, regionAt } from './loop-world.ts'
@@ -24,7 +24,7 @@ const iad = regionAt('iad', 39, -77.5)
 const syd = regionAt('syd', -33.9, 151.2)
 
 const contentWith = (
-  rows: readonly { readonly id: string; readonly region: string; readonly state: EndpointState; readonly model?: string }[],
+  rows: readonly { readonly id: string; readonly region: string; readonly health: EndpointHealth; readonly model?: string }[],
   regions: readonly Region[],
 ) =>
   contentOf(
@@ -36,16 +36,16 @@ const contentWith = (
       aliases: [],
       models: [],
     },
-    new Map(rows.map(({ id, state }) => [id as EndpointId, state])),
+    new Map(rows.map(({ id, health }) => [id as EndpointId, { health }])),
   )
 
 describe('fractions', () => {
   it('sends an origin to the nearest cell, the others listed after it', () => {
     const { fractions } = contentWith(
       [
-        { id: 'a', region: 'fra', state: 'healthy' },
-        { id: 'b', region: 'iad', state: 'unknown' },
-        { id: 'c', region: 'syd', state: 'healthy' },
+        { id: 'a', region: 'fra', health: 'healthy' },
+        { id: 'b', region: 'iad', health: 'unknown' },
+        { id: 'c', region: 'syd', health: 'healthy' },
       ],
       [fra, iad, syd],
     )
@@ -65,13 +65,13 @@ describe('fractions', () => {
 
   it('passes over a nearer cell that cannot serve, and lists all even when none can', () => {
     const rows = [
-      { id: 'a', region: 'fra', state: 'unhealthy' as EndpointState },
-      { id: 'a2', region: 'fra', state: 'draining' as EndpointState },
-      { id: 'b', region: 'iad', state: 'healthy' as EndpointState },
+      { id: 'a', region: 'fra', health: 'ejected' as EndpointHealth },
+      { id: 'a2', region: 'fra', health: 'draining' as EndpointHealth },
+      { id: 'b', region: 'iad', health: 'healthy' as EndpointHealth },
     ]
     const shares = (states: typeof rows) => contentWith(states, [fra, iad]).fractions['atlas']?.['weur']?.map((share) => share.fraction)
     expect(shares(rows)).toEqual([0, 1])
-    expect(shares(rows.slice(0, 2).concat({ id: 'b', region: 'iad', state: 'disabled' }))).toEqual([0, 0])
+    expect(shares(rows.slice(0, 2).concat({ id: 'b', region: 'iad', health: 'disabled' }))).toEqual([0, 0])
   })
 
   const world = fc
@@ -83,7 +83,7 @@ describe('fractions', () => {
       const regions = places.map((place, i) => regionAt(`r${i}`, place.latitude, place.longitude))
       const row = fc.record({
         region: fc.constantFrom(...regions.map((region) => region.name as string)),
-        state: fc.constantFrom(...endpointStates),
+        health: fc.constantFrom(...endpointHealths),
         model: fc.constantFrom('atlas', 'hermes'),
       })
       return fc
@@ -116,32 +116,15 @@ describe('fractions', () => {
 
   it('estimates the round trip from the origin to the region', () => {
     const weur = origins.find((origin) => origin.name === 'weur')
-    const [share] = contentWith([{ id: 'a', region: 'iad', state: 'healthy' }], [iad]).fractions['atlas']?.['weur'] ?? []
+    const [share] = contentWith([{ id: 'a', region: 'iad', health: 'healthy' }], [iad]).fractions['atlas']?.['weur'] ?? []
     expect(share?.roundTripMs).toBeCloseTo(weur ? roundTripMs(weur, iad) : 0, 1)
-  })
-})
-
-describe('judge', () => {
-  it.each([
-    ['enabled', 'unknown', 'unknown'],
-    ['enabled', 'healthy', 'healthy'],
-    ['enabled', 'unhealthy', 'unhealthy'],
-    ['draining', 'healthy', 'draining'],
-    ['draining', 'unhealthy', 'draining'],
-    ['disabled', 'healthy', 'disabled'],
-  ] as const)('%s and %s is %s', (wanted, liveness, state) => {
-    expect(stateOf(wanted, liveness)).toBe(state)
-  })
-
-  it('takes an endpoint that was never probed for unknown', () => {
-    expect(judge([endpointRow('e1')], new Map()).get('e1' as EndpointId)).toBe('unknown')
   })
 })
 
 describe('what is published', () => {
   const nowMs = 1_700_000_000_000
   const draft = (more: Partial<Draft> = {}): Draft => ({
-    content: contentWith([{ id: 'a', region: 'fra', state: 'healthy' }], [fra]),
+    content: contentWith([{ id: 'a', region: 'fra', health: 'healthy' }], [fra]),
     written: [],
     auditSeq: 1,
     generationFloor: 0,
@@ -164,10 +147,10 @@ describe('what is published', () => {
   it.each([
     { name: 'nothing changed', more: {}, generation: null },
     { name: 'only time has passed and other rows were written', more: { auditSeq: 9 }, generation: null },
-    { name: 'a state changed', more: { content: contentWith([{ id: 'a', region: 'fra', state: 'unhealthy' }], [fra]) }, generation: 2 },
+    { name: 'a health changed', more: { content: contentWith([{ id: 'a', region: 'fra', health: 'ejected' }], [fra]) }, generation: 2 },
     {
       name: 'a region moved',
-      more: { content: contentWith([{ id: 'a', region: 'fra', state: 'healthy' }], [{ ...fra, latitude: 50 }]) },
+      more: { content: contentWith([{ id: 'a', region: 'fra', health: 'healthy' }], [{ ...fra, latitude: 50 }]) },
       generation: 2,
     },
     { name: 'a key was written', more: { written: ['k1'] }, generation: 2 },
@@ -178,7 +161,7 @@ describe('what is published', () => {
   })
 
   it('has disabled and draining endpoints in it, and none of what only core needs', () => {
-    const { endpoints } = contentWith([{ id: 'a', region: 'fra', state: 'disabled' }], [fra])
+    const { endpoints } = contentWith([{ id: 'a', region: 'fra', health: 'disabled' }], [fra])
     expect(endpoints).toEqual([
       {
         id: 'a',
@@ -191,6 +174,7 @@ describe('what is published', () => {
         servedName: 'atlas',
         slots: 4,
         state: 'disabled',
+        health: 'disabled',
         weight: 1,
         operations: ['chat', 'completions', 'embeddings'],
         options: {},
@@ -204,7 +188,16 @@ describe('what is published', () => {
       endpointRow('a', { kind: 'anthropic' }),
       endpointRow('b', { kind: 'sagemaker', operations: ['embeddings'], options: { region: 'eu-west-1' }, credential: 'v1.n.c' }),
     ]
-    const models = [{ name: 'atlas' as never, firstTokenMsMax: 60_000, holdMsMax: null }]
+    const models = [
+      {
+        name: 'atlas' as never,
+        firstTokenMsMax: 60_000,
+        holdMsMax: null,
+        strategy: 'least-latency' as const,
+        affinity: 'none' as const,
+        hedging: false,
+      },
+    ]
     const content = contentOf({ regions: [fra], endpoints: rows, aliases: [], models }, new Map())
     expect(content.endpoints.map(({ operations, options, credential }) => ({ operations, options, credential }))).toEqual([
       { operations: ['messages', 'count_tokens'], options: {}, credential: null },
@@ -233,7 +226,7 @@ describe('what is published', () => {
 
   it('for all histories: generations rise by each publication, and nothing is published twice in a row', () => {
     const step = fc.record({
-      state: fc.constantFrom<EndpointState>('healthy', 'unhealthy'),
+      health: fc.constantFrom<EndpointHealth>('healthy', 'degraded', 'ejected'),
       written: fc.subarray(['k1', 'k2', 'acme']),
       floor: fc.integer({ min: 0, max: 20 }),
       laterMs: fc.integer({ min: 0, max: limits.changedKeptMs }),
@@ -242,9 +235,9 @@ describe('what is published', () => {
       fc.property(fc.array(step, { maxLength: 30 }), (steps) => {
         let last: Published | null = null
         let atMs = nowMs
-        for (const { state, written, floor, laterMs } of steps) {
+        for (const { health, written, floor, laterMs } of steps) {
           atMs += laterMs
-          const content = contentWith([{ id: 'a', region: 'fra', state }], [fra])
+          const content = contentWith([{ id: 'a', region: 'fra', health }], [fra])
           const next: Published | null = nextPublished(last, draft({ content, written, generationFloor: floor }), atMs)
           if (!next) continue
           expect(next.snapshot.generation).toBeGreaterThan(Math.max(last?.snapshot.generation ?? 0, floor))
@@ -265,15 +258,12 @@ const publishedWith = (endpoints: readonly CatalogueEndpoint[], regions: readonl
   return next
 }
 const heard = (generation: number, askedAtMs = 0): LedgerRecord => ({
+  ...newLedgerRecord(),
   generation,
-  inFlight: {},
-  outcomes: {},
   callsMade: 1,
   lastAnswered: 1,
-  callsWaiting: 0,
   askedAtMs,
   answeredAtMs: askedAtMs,
-  error: null,
 })
 
 const everyHome = (record: LedgerRecord) => new Map(origins.map((origin) => [`home:${origin.name}`, record]))
@@ -283,8 +273,8 @@ describe('whom to tell', () => {
     const regions = [fra, { ...iad, locationHint: 'sam' }]
     const published = publishedWith([endpointRow('a'), endpointRow('b'), endpointRow('c', { region: iad.name })], regions)
     expect(cellTargets(published, new Map())).toEqual([
-      { name: 'atlas@fra', cell: 'atlas@fra', hint: 'weur' },
-      { name: 'atlas@iad', cell: 'atlas@iad', hint: 'sam' },
+      { name: 'atlas@fra', cell: 'atlas@fra', model: 'atlas', hint: 'weur' },
+      { name: 'atlas@iad', cell: 'atlas@iad', model: 'atlas', hint: 'sam' },
     ])
   })
 

@@ -50,6 +50,14 @@ describe('key records', async () => {
     expect(at.asked).toBe(2)
   })
 
+  it('of a core that is older have the defaults of what it does not tell; of one that is newer they are no answer', async () => {
+    const { scopes: _scopes, residency: _residency, ...older } = record
+    expect(await keys(() => Promise.resolve(older as Credential)).find()).toEqual({ found: { ...older, scopes: [], residency: null } })
+    const newer = { ...record, format: 99 } as unknown as Credential
+    expect(await keys(() => Promise.resolve(newer)).find()).toBe('unreachable')
+    expect(await keys(() => Promise.resolve(newer), record).find()).toEqual({ found: record })
+  })
+
   it('hold while core hangs: nobody waits for it', async () => {
     const { at, find } = keys((asked) => (asked === 1 ? Promise.resolve(record) : never()))
     await find()

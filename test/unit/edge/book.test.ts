@@ -255,6 +255,19 @@ describe('second attempts', () => {
     expect(retries).toBeGreaterThan(30)
   })
 
+  it('requests that got no place earn no retries', () => {
+    const desk = new Desk([endpoint('a', 'x', { slots: 4 })])
+    const held = Array.from({ length: 4 }, () => desk.ask().id)
+    for (let i = 0; i < 500; i++) desk.ask({ deadlineMs: desk.nowMs + limits.leaseGraceMs + 1 })
+    for (const each of held) desk.settle(each)
+    const retries = Array.from({ length: 20 }, () => {
+      const { id: leaseId, lease: got } = desk.ask({ purpose: 'retry' })
+      desk.settle(leaseId)
+      return got
+    })
+    expect(retries.filter((got) => got !== null)).toHaveLength(limits.retryFloor + 1)
+  })
+
   it('a second copy is offered after the 95th percentile of the class, only where the model wants it, and within two in a hundred', () => {
     const models = [modelRow({ hedging: true })]
     const desk = new Desk([endpoint('a', 'x', { slots: 100 }), endpoint('b', 'x', { slots: 100 })], { models })
@@ -331,6 +344,25 @@ describe('elsewhere', () => {
     expect(abroad.ask({ origin }).spill).toBeDefined()
   })
 
+  it('newer numbers count although the clock of core was put back', () => {
+    const desk = full()
+    takeLoads(desk.book, loads(0, { seq: 5, atMs: desk.nowMs + 3_600_000 }))
+    takeLoads(desk.book, loads(3, { seq: 6 }))
+    expect(desk.ask({ origin }).spill).toEqual({ cell: 'atlas@y' })
+  })
+
+  it('sends on when everything here is out and full, and nothing tells when a place comes free', () => {
+    const desk = new Desk([endpoint('a', 'x', { slots: 1, state: 'unhealthy', health: 'ejected' }), endpoint('far', 'y', { slots: 1 })], {})
+    take(desk.book, {
+      ...desk.snapshot,
+      generation: 2,
+      endpoints: desk.snapshot.endpoints.map((each) => ({ ...each, slots: each.id === 'a' ? 2 : 1 })),
+    })
+    for (let i = 0; i < 2; i++) expect(desk.ask().lease?.endpoint).toBe('a')
+    takeLoads(desk.book, loads(3))
+    expect(desk.ask({ origin }).spill).toEqual({ cell: 'atlas@y' })
+  })
+
   it('a session stays while its own endpoint is at most 300 ms slower, and leaves beyond', () => {
     const affinity = { kind: 'session' as const, key: 's', blocks: [] }
     for (const [ttfbMs, leaves] of [
@@ -362,6 +394,48 @@ describe('a restart', () => {
     expect(leaseCount(desk.book.leases)).toBe(4)
   })
 
+  it('what ended between the last keeping and the crash does not take its place until its deadline', () => {
+    const desk = new Desk([endpoint('a', 'x', { slots: 4 })])
+    for (let i = 0; i < 20; i++) desk.serve({ tookMs: 1_000 })
+    const held = Array.from({ length: 4 }, () => desk.ask().id)
+    const kept = structuredClone(keep(desk.book))
+    for (const each of held.slice(1)) desk.settle(each)
+
+    desk.book = newBook(cell, 'another life', desk.nowMs)
+    take(desk.book, desk.snapshot)
+    restore(desk.book, kept, desk.nowMs)
+    // Its isolate tells the one that lives, as it does when it hears of another life.
+    const again = { leaseId: held[0] ?? lease(''), endpoint: id('a'), version, deadlineMs: desk.nowMs + 600_000, why: 'again' as const }
+    desk.tell({ charges: [again] })
+    desk.pass(1_000)
+    expect(leaseCount(desk.book.leases)).toBe(4)
+    desk.pass(5_000)
+    expect([...desk.book.leases.byId.keys()]).toEqual([again.leaseId])
+    desk.pass(590_000)
+    expect(leaseCount(desk.book.leases)).toBe(1)
+  })
+
+  it('predicts by the service times of before', () => {
+    const desk = new Desk([endpoint('a', 'x', { slots: 1 })])
+    for (let i = 0; i < 20; i++) desk.serve({ tookMs: 4_000 })
+    const kept = structuredClone(keep(desk.book))
+    desk.book = newBook(cell, 'another life', desk.nowMs)
+    take(desk.book, desk.snapshot)
+    restore(desk.book, kept, desk.nowMs)
+    desk.ask()
+    expect(desk.ask().queued?.predictedMs).toBeCloseTo(4_000)
+  })
+
+  it('takes what an earlier release kept without service times', () => {
+    const desk = new Desk([endpoint('a', 'x', { slots: 1 })])
+    desk.ask()
+    const { leases, breakers } = structuredClone(keep(desk.book))
+    desk.book = newBook(cell, 'another life', desk.nowMs)
+    take(desk.book, desk.snapshot)
+    restore(desk.book, { leases, breakers }, desk.nowMs)
+    expect(desk.ask().lease).toBeNull()
+  })
+
   it('leases told again after it count once', () => {
     const desk = new Desk([endpoint('a', 'x', { slots: 4 })])
     const again = { leaseId: lease('old'), endpoint: id('a'), version, deadlineMs: desk.nowMs + 9_000, why: 'again' as const }
@@ -370,6 +444,151 @@ describe('a restart', () => {
     desk.settle(again.leaseId)
     desk.tell({ charges: [again] })
     expect(leaseCount(desk.book.leases)).toBe(0)
+  })
+})
+
+describe('what would leave something behind', () => {
+  it('a place given back while it waited ends the wait, and nothing of it stays', () => {
+    const desk = new Desk([endpoint('a', 'x', { slots: 1 })])
+    desk.ask()
+    const queued = desk.ask()
+    const seen = desk.wait(queued.id)
+    desk.settle(queued.id, { outcome: 'cancelled', ttfbMs: null })
+    expect(seen.answer).toMatchObject({ lease: null, denied: 'no_room' })
+    expect(desk.book.waiters.size).toBe(0)
+  })
+
+  it('who comes twice to wait is answered twice', () => {
+    const desk = new Desk([endpoint('a', 'x', { slots: 1 })])
+    const held = desk.ask()
+    const queued = desk.ask()
+    const first = desk.wait(queued.id)
+    const second = desk.wait(queued.id)
+    expect(first.answer).toMatchObject({ denied: 'no_room' })
+    desk.settle(held.id)
+    expect(second.answer?.lease).toMatchObject({ endpoint: 'a' })
+  })
+
+  it('asking again while queued keeps the one place', () => {
+    const desk = new Desk([endpoint('a', 'x', { slots: 1 })])
+    desk.ask()
+    const queued = desk.ask()
+    expect(desk.ask({ leaseId: queued.id, priority: 'critical' })).toMatchObject({ lease: null, queued: {} })
+    expect(exchange(desk.book, { snapshot: null, cell }, desk.nowMs, desk.random).queued).toBe(1)
+  })
+
+  it('those whose isolates never came to wait do not stand in the queue behind one who did', () => {
+    const desk = new Desk([endpoint('a', 'x', { slots: 1 })])
+    desk.ask()
+    const present = desk.ask({ priority: 'batch' })
+    desk.wait(present.id)
+    for (let i = 0; i < 5; i++) desk.ask({ priority: 'batch' })
+    desk.pass(limits.queueClaimMs + 1)
+    expect(exchange(desk.book, { snapshot: null, cell }, desk.nowMs, desk.random).queued).toBe(1)
+  })
+
+  it.each([Number.NaN, Number.POSITIVE_INFINITY, 1e15])('a deadline of %s ends like the longest that is allowed', (deadlineMs) => {
+    const desk = new Desk([endpoint('a', 'x', { slots: 2 })])
+    desk.ask({ deadlineMs })
+    desk.tell({ charges: [{ leaseId: lease('c'), endpoint: id('a'), version, deadlineMs, why: 'blind' }] })
+    expect(leaseCount(desk.book.leases)).toBe(2)
+    const queued = desk.wait(desk.ask({ deadlineMs }).id)
+    desk.pass(limits.queueMsMax.standard)
+    expect(queued.answer).toMatchObject({ denied: 'no_room' })
+    desk.pass(limits.deadlineMsMax + limits.leaseGraceMs)
+    expect(leaseCount(desk.book.leases)).toBe(0)
+  })
+
+  it('an outcome or a priority of another release neither stops the rest of a report nor is counted', () => {
+    const desk = new Desk([endpoint('a', 'x', { slots: 2 })])
+    const [odd, plain] = [desk.ask(), desk.ask()]
+    const waiting = desk.ask({ priority: 'urgent' as 'critical' })
+    expect(waiting.queued).toBeDefined()
+    const settled = { ttfbMs: null, outcome: 'good' as const }
+    desk.tell({
+      settled: [
+        { ...settled, leaseId: odd.id, outcome: 'lost' as 'good' },
+        { ...settled, leaseId: plain.id },
+      ],
+    })
+    expect([...desk.book.leases.byId.keys()]).toEqual([waiting.id])
+    const [block] = exchange(desk.book, { snapshot: null, cell }, desk.nowMs, desk.random).blocks
+    expect(block?.endpoints[id('a')]).toMatchObject({ good: 1, hard_failure: 0 })
+    expect(Object.keys(block?.endpoints[id('a')] ?? {})).not.toContain('lost')
+  })
+
+  it('a clock that steps back does not stop the ends of leases', () => {
+    const desk = new Desk([endpoint('a', 'x', { slots: 1 })])
+    desk.nowMs -= 3_600_000
+    desk.ask({ deadlineMs: desk.nowMs + 2_000 })
+    desk.nowMs += 2_001
+    desk.tell({})
+    expect(leaseCount(desk.book.leases)).toBe(0)
+  })
+
+  it('prompts seen by an endpoint that is gone or has moved are forgotten', () => {
+    const desk = new Desk([endpoint('gone', 'x'), endpoint('moved', 'x'), endpoint('stays', 'x')])
+    const affinity = { kind: 'prefix' as const, key: 'k', blocks: [1, 2] }
+    for (const name of ['gone', 'moved', 'stays'])
+      desk.tell({ charges: [{ leaseId: lease(name), endpoint: id(name), version, deadlineMs: desk.nowMs + 1, why: 'blind', affinity }] })
+    const endpoints = [endpoint('moved', 'x', { url: 'http://other.test' }), endpoint('stays', 'x')]
+    take(desk.book, { ...desk.snapshot, generation: 2, endpoints })
+    expect([...desk.book.turns.prefixes.keys()]).toEqual(['stays'])
+  })
+})
+
+describe('places that would stay empty', () => {
+  it('one half-open gets its trial though long answers of before are still running', () => {
+    const desk = new Desk([endpoint('back', 'x', { slots: 10 }), endpoint('other', 'x', { slots: 10 })])
+    const only = { avoid: [id('other')] }
+    for (let i = 0; i < 3; i++) desk.ask(only)
+    for (let i = 0; i < 5; i++) desk.serve({ outcome: 'hard_failure' }, only)
+    desk.pass(limits.breakerBackoffMs)
+    const trial = desk.ask()
+    expect([trial, desk.ask()].map((each) => each.lease?.endpoint)).toEqual(['back', 'other'])
+    desk.settle(trial.id)
+    expect(desk.ask().lease?.endpoint).toBe('back')
+  })
+
+  it('a trial that says nothing for long does not keep the next away', () => {
+    const desk = new Desk([endpoint('back', 'x', { slots: 10 }), endpoint('other', 'x', { slots: 10 })])
+    for (let i = 0; i < 5; i++) desk.serve({ outcome: 'hard_failure' }, { avoid: [id('other')] })
+    desk.pass(limits.breakerBackoffMs)
+    expect(desk.ask().lease?.endpoint).toBe('back')
+    desk.pass(limits.firstTokenMsDefault - 1)
+    expect(desk.ask().lease?.endpoint).toBe('other')
+    desk.pass(1)
+    expect(desk.ask().lease?.endpoint).toBe('back')
+  })
+
+  it('requests of one version do not wait for those of another', () => {
+    const canary = 'atlas-3' as typeof version
+    const desk = new Desk([endpoint('a', 'x', { slots: 2 }), endpoint('b', 'x', { slots: 1, version: canary })])
+    for (let i = 0; i < 2; i++) desk.ask()
+    for (let i = 0; i < 9; i++) desk.ask({ version: canary })
+    // Unmeasured, two places of one second each: one is free after half a second.
+    expect(desk.ask().queued?.predictedMs).toBeCloseTo(500)
+  })
+
+  it('hedges when the places that are in use are few of those that can be used', () => {
+    const models = [modelRow({ hedging: true })]
+    const draining = endpoint('b', 'x', { slots: 100, state: 'draining' })
+    const desk = new Desk([endpoint('a', 'x', { slots: 10 }), endpoint('c', 'x', { slots: 10 }), draining], { models })
+    for (let i = 1; i <= 200; i++) desk.serve({ tookMs: 10 })
+    for (let i = 0; i < 15; i++) desk.ask()
+    expect(desk.ask({ purpose: 'hedge' })).toMatchObject({ denied: 'hedge_budget' })
+  })
+
+  it('learns the times of a new class of requests when it knows many', () => {
+    const desk = new Desk([endpoint('a', 'x', { slots: 10 })], { models: [modelRow({ hedging: true })] })
+    for (let n = 0; n < 200; n++) {
+      const leaseId = lease(`c${n}`)
+      const charge = { leaseId, endpoint: id('a'), version: `v${n}` as typeof version, deadlineMs: desk.nowMs + 9, why: 'blind' as const }
+      desk.tell({ charges: [charge], settled: [{ leaseId, outcome: 'good', ttfbMs: 1, tookMs: 10 }] })
+    }
+    for (let n = 0; n < limits.hedgeSamplesMin; n++) desk.serve({ tookMs: 10 })
+    expect(desk.ask().lease?.hedgeAfterMs).toBe(10)
+    expect(desk.book.classes.size).toBeLessThan(100)
   })
 })
 

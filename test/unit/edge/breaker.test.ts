@@ -138,6 +138,15 @@ describe('back-off', () => {
     }
   })
 
+  it('is not the first again when the five minutes were spent on trial', () => {
+    const { breaker, nowMs } = closedAgain()
+    times(5, breaker, 'hard_failure', nowMs)
+    const trialMs = nowMs + 2 * limits.breakerForgetMs
+    see(breaker, 'hard_failure', trialMs)
+    expect(isOut(breaker, trialMs + 19_999)).toBe(true)
+    expect(isOut(breaker, trialMs + 20_000)).toBe(false)
+  })
+
   it('is not prolonged, nor cut short, by what was sent before it opened', () => {
     const breaker = newBreaker()
     times(5, breaker, 'hard_failure', startMs)
@@ -239,6 +248,13 @@ describe('throttling', () => {
     expect(capOf(silent, 100, startMs + 20_000)).toBe(100)
     for (let ms = 100; ms <= 10_000; ms += 100) see(busy, 'good', startMs + ms)
     expect(capOf(busy, 100, startMs + 10_000)).toBeGreaterThan(90)
+  })
+
+  it('takes three tenths of what has come back by then', () => {
+    const breaker = newBreaker()
+    see(breaker, 'soft_failure', startMs)
+    see(breaker, 'soft_failure', startMs + 10_000)
+    expect(capOf(breaker, 100, startMs + 10_000)).toBe(70)
   })
 
   it('gives one place until Retry-After has passed, whatever good answers come', () => {

@@ -56,6 +56,7 @@ describe('second copies', () => {
     ['too few requests for even one', { first: 49 }, 0.1, false],
     ['one in fifty', { first: 50 }, 0.1, true],
     ['not a second in fifty', { first: 50, hedge: 1 }, 0.1, false],
+    ['a second only when it still is within its part', { first: 99, hedge: 1 }, 0.1, false],
     ['two in a hundred', { first: 100, hedge: 1 }, 0.1, true],
     ['retries do not count', { first: 50, retry: 8 }, 0.1, true],
     ['below the use limit', { first: 50 }, 0.69, true],

@@ -3,8 +3,8 @@
 import { describe, expect, it } from 'vitest'
 import type { Walked } from '../../../edge/facts.ts'
 import { err } from '../../../shared/result.ts'
-import type { VersionId } from '../../../shared/ids.ts'
-import { alias, endpoint, snapshotOf, version } from '../../support/snapshot.ts'
+import type { CellId, VersionId } from '../../../shared/ids.ts'
+import { alias, cellLoad, endpoint, loadsOf, snapshotOf, version } from '../../support/snapshot.ts'
 import { credential } from '../../support/credential.ts'
 import { answer, delta, go, json, question, sse, unreachable, world } from '../../support/edge-world.ts'
 import { readAll, streamOf } from '../../support/stream.ts'
@@ -31,7 +31,7 @@ describe('a request that goes well', () => {
     await at.settle()
     expect(at.ledger.settled).toEqual([expect.objectContaining({ outcome: 'good' })])
     expect(at.ledger.live()).toBe(0)
-    expect(at.log).toEqual([expect.objectContaining({ event: 'request', status: 200, refused: null, ended: 'complete', leased: true })])
+    expect(at.log).toEqual([expect.objectContaining({ event: 'request', status: 200, refused: null, ended: 'complete', way: 'leased' })])
   })
 
   it('never sends the caller’s key upstream', async () => {
@@ -141,16 +141,40 @@ describe('before the first byte', () => {
 })
 
 describe('room', () => {
-  it('a full cell sends the request to the next nearest; when all are full the caller is told when to come back', async () => {
-    const small = snapshotOf([endpoint('near', 'near-region', { slots: 1 }), endpoint('far', 'far-region', { slots: 1 })])
-    const at = await world(small, { credential: found, upstream: () => Promise.resolve(sse(delta('x'), '[DONE]')) })
-    const streaming = { ...question, stream: true }
+  const small = snapshotOf([endpoint('near', 'near-region', { slots: 1 }), endpoint('far', 'far-region', { slots: 1 })])
+  const streaming = { ...question, stream: true }
+  const world2 = () => world(small, { credential: found, upstream: () => Promise.resolve(sse(delta('x'), '[DONE]')) })
+
+  it('a full cell sends the request on to one that has room, and both leases come back', async () => {
+    const at = await world2()
+    at.ledger.book('atlas@near-region' as CellId)
+    await at.ledger.exchange({
+      snapshot: null,
+      cell: null,
+      loads: loadsOf([cellLoad('near-region', { slots: 1, free: 0 }), cellLoad('far-region', { slots: 1, free: 1 })]),
+    })
     const streams = [await go(at, streaming), await go(at, streaming)]
     expect(streams.map((walked) => walked.trail.endpoint)).toEqual(['near', 'far'])
-    expect((await go(at, streaming)).answer).toMatchObject({ ok: false, error: { reason: 'no_capacity', retryAfterMs: 1_000 } })
+    expect(at.ledger.asked.at(-1)).toMatchObject({ cell: 'atlas@far-region', spilledFrom: 'atlas@near-region' })
     for (const walked of streams) await bodyOf(walked)
     await at.settle()
-    expect(reasonOf(await go(at, streaming))).toBe('served')
+    expect(at.ledger.live()).toBe(0)
+  })
+
+  it('without another cell the request waits its turn', async () => {
+    const at = await world2()
+    const first = await go(at, streaming)
+    const second = go(at, streaming)
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    expect(at.sent).toHaveLength(1)
+    await bodyOf(first)
+    expect((await second).trail.endpoint).toBe('near')
+  })
+
+  it('the caller is told when to come back where the wait would be too long', async () => {
+    const at = await world2()
+    at.ledger.ask = () => Promise.resolve({ generation: 1, snapshot: null, lease: null, denied: 'no_room', retryAfterMs: 2_300 })
+    expect((await go(at)).answer).toEqual(err({ reason: 'no_capacity', model: 'atlas', retryAfterMs: 2_300 }))
   })
 })
 
@@ -158,12 +182,16 @@ describe('without a ledger', () => {
   it.each([
     ['that fails', () => Promise.reject(new Error('object reset'))],
     ['that does not answer', () => new Promise<never>(() => undefined)],
-  ])('%s, the last snapshot decides and there is no lease', async (_, ask) => {
+  ])('%s, what was last told decides, and the request is charged for when it is back', async (_, ask) => {
     const at = await world(two, { credential: found })
     at.ledger.ask = ask
     const walked = await go(at)
     expect(reasonOf(walked)).toBe('served')
-    expect(walked.serving?.routed.lease).toBeNull()
+    expect(walked.serving?.routed.way).toBe('capacity')
+    await at.settle()
+    expect(at.ledger.charged).toEqual([expect.objectContaining({ leaseId: walked.serving?.routed.lease, endpoint: 'near', why: 'blind' })])
+    expect(at.ledger.settled).toEqual([expect.objectContaining({ leaseId: walked.serving?.routed.lease, outcome: 'good' })])
+    expect(at.ledger.live()).toBe(0)
   })
 
   it('a lease that is granted too late is given back', async () => {
@@ -171,13 +199,16 @@ describe('without a ledger', () => {
     const real = at.ledger.ask.bind(at.ledger)
     at.ledger.ask = async (ask) => {
       const answer = await real(ask)
-      await new Promise((resolve) => setTimeout(resolve, 400))
+      await new Promise((resolve) => setTimeout(resolve, 100))
       return answer
     }
-    await go(at)
+    const walked = await go(at)
     await at.settle()
     expect(at.ledger.live()).toBe(0)
-    expect(at.ledger.settled.map((each) => each.outcome)).toEqual(['cancelled'])
+    expect(at.ledger.settled.map(({ leaseId, outcome }) => `${leaseId} ${outcome}`).toSorted()).toEqual([
+      `${walked.trail.requestId}.1.0 cancelled`,
+      `${walked.trail.requestId}.1.0b good`,
+    ])
   })
 })
 

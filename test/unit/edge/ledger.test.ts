@@ -83,9 +83,9 @@ describe('queue', () => {
     ] as const)
       enqueue(queue, ask(name, priority ? { priority } : {}), 0)
     expect([...inOrder(queue)].map((each) => each.ask.leaseId)).toEqual(['c1', 'c2', 's1', 's2', 'b1'])
-    expect(aheadOf(queue, 'critical')).toBe(2)
-    expect(aheadOf(queue, 'standard')).toBe(4)
-    expect(aheadOf(queue, 'batch')).toBe(5)
+    expect(aheadOf(queue, ask('x', { priority: 'critical' }))).toBe(2)
+    expect(aheadOf(queue, ask('x'))).toBe(4)
+    expect(aheadOf(queue, ask('x', { priority: 'batch' }))).toBe(5)
     expect(queueLength(queue)).toBe(5)
   })
 

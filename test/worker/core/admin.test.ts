@@ -4,7 +4,6 @@ import { createExecutionContext, waitOnExecutionContext } from 'cloudflare:test'
 import { exports } from 'cloudflare:workers'
 import { beforeAll, describe, expect, it } from 'vitest'
 import worker from '../../../core/worker.ts'
-import { prober } from '../../../core/adapters/prober.ts'
 import type { CoreEnv } from '../../../core/deps.ts'
 import { readApiKey, type EndpointId } from '../../../shared/ids.ts'
 import { open, sealKeyOf } from '../../../shared/sealed.ts'
@@ -24,6 +23,7 @@ type Audit = {
   readonly resourceId: string
   readonly before: Json | null
   readonly after: Json | null
+  readonly reason: string | null
 }
 const items = (told: Told) => told.body['items'] as readonly Json[]
 async function auditOf(resource: string, resourceId: string): Promise<readonly Audit[]> {
@@ -81,14 +81,18 @@ const lives: readonly {
     id: 'x',
     item: 'x',
     create: { id: 'x', name: 'X' },
-    change: { disabled: true },
-    wrong: { disabled: 1 },
+    change: { disabled: true, residency: 'eu' },
+    wrong: { residency: 'E U' },
   },
 ]
 
 async function changeOnce(one: string, change: Json): Promise<Json> {
-  const changed = await ask('PATCH', one, change, { 'if-match': '"1"' })
-  expect(changed).toMatchObject({ status: 200, body: { ...change, generation: 2 } })
+  const tried = await ask('PATCH', `${one}?dry_run=true`, change, { 'if-match': '"1"' })
+  expect(tried).toMatchObject({ status: 200, body: { ...change, generation: 2 } })
+  expect(tried.headers.get('etag')).toBe('"1"')
+  expect((await ask('GET', one)).body).toMatchObject({ generation: 1 })
+  const changed = await ask('PATCH', `${one}?dry_run=false`, change, { 'if-match': '"1"', 'isochrone-reason': 'it was time' })
+  expect(changed).toMatchObject({ status: 200, body: { ...tried.body, updatedAtMs: changed.body['updatedAtMs'] } })
   expect(changed.headers.get('etag')).toBe('"2"')
   expect((await ask('GET', one)).body).toEqual(changed.body)
   return changed.body
@@ -99,7 +103,11 @@ async function refuseChanges(one: string, change: Json): Promise<void> {
   const mismatch = await ask('PATCH', one, change, { 'if-match': '"7"' })
   expect(mismatch).toMatchObject({ status: 412, body: { code: 'generation_mismatch', current: 1 } })
   expect(mismatch.headers.get('etag')).toBe('"1"')
-  expect(await ask('PATCH', one, { slot: 1 }, { 'if-match': '"1"' })).toMatchObject({ status: 422, body: { param: 'slot' } })
+  for (const path of [one, `${one}?dry_run=true`]) {
+    expect(await ask('PATCH', path, { slot: 1 }, { 'if-match': '"1"' })).toMatchObject({ status: 422, body: { pointer: '#/slot' } })
+    expect(await ask('PATCH', path, change, { 'if-match': '"7"' })).toMatchObject({ status: 412 })
+    expect(await ask('PATCH', path, change)).toMatchObject({ status: 428 })
+  }
   expect(await ask('PATCH', one, {}, { 'if-match': '"1"' })).toMatchObject({ status: 422, body: { param: 'body' } })
   expect(await ask('PATCH', `${one}-none`, change, { 'if-match': '"1"' })).toMatchObject({ status: 404 })
 }
@@ -127,13 +135,17 @@ describe.each(lives)('$path', ({ kind, path, id, item, create, change, wrong }) 
     expect(items(await must('GET', `${collection}?limit=200`))).toContainEqual(created.body)
 
     const last = change ? await changeOnce(one, change) : created.body
-    expect((await ask('DELETE', one, undefined, { 'if-match': '"9"' })).status).toBe(412)
-    expect(await ask('DELETE', one, undefined, { 'if-match': `"${String(last['generation'])}"` })).toMatchObject({ status: 204 })
+    const dry = `${one}?dry_run=true`
+    for (const path of [one, dry]) expect((await ask('DELETE', path, undefined, { 'if-match': '"9"' })).status).toBe(412)
+    const current = { 'if-match': `"${String(last['generation'])}"` }
+    expect(await ask('DELETE', dry, undefined, current)).toMatchObject({ status: 200, body: last })
+    expect(await ask('DELETE', one, undefined, { ...current, 'isochrone-reason': 'no longer needed' })).toMatchObject({ status: 204 })
     expect(await ask('GET', one)).toMatchObject({ status: 404, body: { code: 'not_found' } })
     expect(await ask('DELETE', one)).toMatchObject({ status: 404 })
 
     const audit = await auditOf(kind, id)
     expect(audit.map((row) => row.action)).toEqual(change ? ['delete', 'update', 'create'] : ['delete', 'create'])
+    expect(audit.map((row) => row.reason)).toEqual(['no longer needed', ...(change ? ['it was time'] : []), null])
     expect(audit.at(-1)).toMatchObject({ before: null, after: created.body })
     expect(audit[0]).toMatchObject({ before: last, after: null })
   })
@@ -149,6 +161,19 @@ describe.each(lives)('$path', ({ kind, path, id, item, create, change, wrong }) 
     expect(await ask('POST', collection, { ...create, slot: 1 })).toMatchObject({ status: 422, body: { param: 'slot' } })
     expect(await ask('POST', collection, '{"a":')).toMatchObject({ status: 400, body: { code: 'invalid_json' } })
     expect(await ask('POST', collection, [create])).toMatchObject({ status: 422 })
+    for (const [method, path, param] of [
+      ['GET', `${collection}?offset=1`, 'offset'],
+      ['POST', `${collection}?dry_run=true`, 'dry_run'],
+      ['GET', `${one}?verbose=1`, 'verbose'],
+      ['DELETE', `${one}?dryrun=true`, 'dryrun'],
+      ['DELETE', `${one}?dry_run=yes`, 'dry_run'],
+    ] as const) {
+      const refused = await ask(method, path, method === 'POST' ? create : undefined)
+      expect(refused).toMatchObject({ status: 422, body: { code: 'invalid_field', param, pointer: `?${param}` } })
+    }
+    expect((await ask('DELETE', one, undefined, { 'isochrone-reason': 'x'.repeat(limits.reasonCharsMax + 1) })).body).toMatchObject({
+      code: 'invalid_header',
+    })
     await (change ? refuseChanges(one, change) : refuseAnyChange(one))
     expect((await ask('PUT', one, create)).status).toBe(405)
     expect((await ask('DELETE', collection)).headers.get('allow')).toBe('GET, POST')
@@ -200,7 +225,8 @@ describe('keys', () => {
   it('are read by the edge through its entrypoint, disabled with their tenant', async () => {
     const core = (exports as unknown as { readonly CoreEntrypoint: CoreCalls }).CoreEntrypoint
     await must('POST', '/admin/v1/tenants', { id: 'dual', name: 'Dual' })
-    const made = await make({ tenant: 'dual' })
+    const made = await make({ tenant: 'dual', scopes: ['explain'] })
+    expect(made.body).toMatchObject({ scopes: ['explain'] })
     const key = readApiKey(String(made.body['key']))
     const id = String(made.body['id'])
     const expected = {
@@ -212,10 +238,14 @@ describe('keys', () => {
       models: null,
       expiresAtMs: null,
       disabled: false,
+      scopes: ['explain'],
+      residency: null,
     }
     expect(await core.credential(id)).toEqual(expected)
-    await must('PATCH', '/admin/v1/tenants/dual', { disabled: true }, { 'if-match': '"1"' })
-    expect(await core.credential(id)).toEqual({ ...expected, disabled: true })
+    await must('PATCH', '/admin/v1/tenants/dual', { disabled: true, residency: 'eu' }, { 'if-match': '"1"' })
+    expect(await core.credential(id)).toEqual({ ...expected, disabled: true, residency: 'eu' })
+    await must('PATCH', `/admin/v1/keys/${id}`, { scopes: [] }, { 'if-match': '"1"' })
+    expect(await core.credential(id)).toMatchObject({ scopes: [] })
     await must('DELETE', `/admin/v1/keys/${id}`)
     expect(await core.credential(id)).toBeNull()
     expect(await core.credential('nonsense')).toBeNull()
@@ -349,12 +379,6 @@ describe('addresses of endpoints', () => {
     expect(await askUnder(strict, 'PATCH', one, { state: 'disabled' }, { 'if-match': '"2"' })).toMatchObject({ status: 200 })
     await must('DELETE', one)
   })
-
-  it('core does not probe such a row either', async () => {
-    const asked = await prober(false).check('http://127.0.0.1/health', AbortSignal.timeout(1_000))
-    expect(asked).toEqual({ ok: false, detail: 'not asked: the address is not public (loopback)' })
-    expect(await prober(true).check('http://live.test/health', AbortSignal.timeout(1_000))).toMatchObject({ ok: true })
-  })
 })
 
 describe('kinds of endpoints', () => {
@@ -381,15 +405,57 @@ describe('kinds of endpoints', () => {
   })
 
   it.each<readonly [Json, string]>([
-    [{ options: { targetVariant: 'blue' } }, 'options'],
-    [{ kind: 'anthropic', options: { region: 'eu-west-1' } }, 'options'],
+    [{ options: { targetVariant: 'blue' } }, 'options.targetVariant'],
+    [{ kind: 'anthropic', options: { region: 'eu-west-1' } }, 'options.region'],
+    [{ kind: 'anthropic', options: { metricsUrl: 'http://live.test/metrics' } }, 'options.metricsUrl'],
+    [{ ...sagemaker, options: { metricsUrl: 'http://live.test/metrics' } }, 'options.metricsUrl'],
+    [{ options: { metricsUrl: '/metrics' } }, 'options.metricsUrl'],
+    [{ options: { metricsUrl: 'ftp://live.test/metrics' } }, 'options.metricsUrl'],
+    [{ options: { metricsUrl: 'http://u:p@live.test/metrics' } }, 'options.metricsUrl'],
+    [{ options: { metricsUrl: 'http://live.test/metrics#x' } }, 'options.metricsUrl'],
+    [{ options: { metricsUrl: null } }, 'options.metricsUrl'],
+    [{ maintenance: { fromMs: 2, untilMs: 1, reason: 'x' } }, 'maintenance.untilMs'],
+    [{ maintenance: { fromMs: 1, untilMs: 2, reason: 'x' } }, 'maintenance.untilMs'],
+    [{ maintenance: { fromMs: 1, untilMs: 8e15, reason: 'x' } }, 'maintenance.untilMs'],
     [{ ...sagemaker, options: { targetVariant: 'a b' } }, 'options.targetVariant'],
     [{ ...sagemaker, options: { region: 'Ireland' } }, 'options.region'],
     [{ ...sagemaker, options: { targetVariant: null } }, 'options.targetVariant'],
     [{ kind: 'sagemaker', url: 'https://runtime.sagemaker.eu-west-1.amazonaws.com' }, 'url'],
     [{ kind: 'sagemaker', url: 'https://proxy.example/endpoints/a' }, 'options.region'],
   ])('%j is refused for its %s', async (more, param) => {
-    expect(await newEndpoint('wrong', more)).toMatchObject({ status: 422, body: { code: 'invalid_field', param } })
+    const pointer = `#/${param.replace('.', '/')}`
+    expect(await newEndpoint('wrong', more)).toMatchObject({ status: 422, body: { code: 'invalid_field', param, pointer } })
+  })
+
+  it.each(['openai', 'open_inference'])('a page of metrics may stand elsewhere (%s)', async (kind) => {
+    const options = { metricsUrl: 'http://live.test:9090/metrics?format=text' }
+    expect(await newEndpoint('measured', { kind, options })).toMatchObject({ status: 201, body: { options } })
+    const one = '/admin/v1/endpoints/measured'
+    const strict = { ...testEnv, ALLOW_PRIVATE_ENDPOINTS: 'no' } as CoreEnv
+    const hidden = { options: { metricsUrl: 'http://10.0.0.7/metrics' } }
+    const refused = { status: 422, body: { code: 'private_address', param: 'options.metricsUrl', range: 'private' } }
+    expect(await askUnder(strict, 'PATCH', one, hidden, { 'if-match': '"1"' })).toMatchObject(refused)
+    const row = endpoint('hidden', 'live', 'atlas', { url: 'http://live.test', ...hidden })
+    expect(await askUnder(strict, 'POST', '/admin/v1/endpoints', row)).toMatchObject(refused)
+    expect(await ask('PATCH', one, hidden, { 'if-match': '"1"' })).toMatchObject({ status: 200, body: hidden })
+    // What is not named is not judged again.
+    expect(await askUnder(strict, 'PATCH', one, { weight: 2 }, { 'if-match': '"2"' })).toMatchObject({ status: 200 })
+    await must('DELETE', one)
+  })
+
+  it('a maintenance window is part of the row', async () => {
+    const maintenance = { fromMs: Date.now(), untilMs: Date.now() + 60_000, reason: 'new disks' }
+    expect(await newEndpoint('closed', { maintenance })).toMatchObject({ status: 201, body: { maintenance } })
+    const one = '/admin/v1/endpoints/closed'
+    expect(await ask('PATCH', one, { maintenance: null }, { 'if-match': '"1"' })).toMatchObject({
+      status: 200,
+      body: { maintenance: null },
+    })
+    expect(await ask('PATCH', one, { maintenance: { ...maintenance, untilMs: 3 } }, { 'if-match': '"2"' })).toMatchObject({
+      status: 422,
+      body: { pointer: '#/maintenance/untilMs' },
+    })
+    await must('DELETE', one)
   })
 
   it('a row from before operations, options and credentials is shown with their defaults', async () => {
@@ -404,7 +470,7 @@ describe('kinds of endpoints', () => {
     await must('DELETE', '/admin/v1/endpoints/old')
   })
 
-  it('a model has its own patience', async () => {
+  it('a model has its own patience, and its own way of routing', async () => {
     const made = await must('POST', '/admin/v1/models', { name: 'slow', firstTokenMsMax: 600_000 })
     expect(made.body).toMatchObject({ firstTokenMsMax: 600_000, holdMsMax: null })
     const changed = await must('PATCH', '/admin/v1/models/slow', { firstTokenMsMax: null, holdMsMax: 100 }, { 'if-match': '"1"' })
@@ -413,6 +479,8 @@ describe('kinds of endpoints', () => {
       status: 422,
       body: { param: 'holdMsMax' },
     })
+    const routed = { strategy: 'weighted-round-robin', affinity: 'session', hedging: true }
+    expect(await ask('PATCH', '/admin/v1/models/slow', routed, { 'if-match': '"2"' })).toMatchObject({ status: 200, body: routed })
   })
 })
 
@@ -423,6 +491,9 @@ describe('references', () => {
     ['POST', '/admin/v1/endpoints', endpoint('r', 'live', 'atlas', { region: 'none' }), 422, 'missing_reference'],
     ['POST', '/admin/v1/keys', { tenant: 'none', environment: 'production', name: 'x' }, 422, 'missing_reference'],
     ['PATCH', '/admin/v1/aliases/production/atlas', { stable: 'none' }, 422, 'missing_reference'],
+    ['PATCH', '/admin/v1/aliases/production/atlas?dry_run=true', { stable: 'none' }, 422, 'missing_reference'],
+    ['PATCH', '/admin/v1/aliases/production/atlas?dry_run=true', { weightBp: 1 }, 422, 'invalid_field'],
+    ['DELETE', '/admin/v1/models/atlas?dry_run=true', undefined, 409, 'in_use'],
     ['PATCH', '/admin/v1/aliases/production/atlas', { weightBp: 1 }, 422, 'invalid_field'],
     ['PATCH', '/admin/v1/aliases/production/atlas', { canary: 'atlas-1' }, 422, 'invalid_field'],
   ])('%s %s %j: %i %s', async (method, path, body, status, code) => {

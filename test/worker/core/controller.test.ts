@@ -7,6 +7,7 @@ import type { Published, Status } from '../../../core/facts.ts'
 import worker from '../../../core/worker.ts'
 import { credentialKvKey, readCredential } from '../../../shared/wire/credential.ts'
 import type { KeyId } from '../../../shared/ids.ts'
+import { readSigned, signerOf } from '../../../shared/signature.ts'
 import { readSnapshot, snapshotKvKey } from '../../../shared/wire/snapshot.ts'
 import { ask, controller, endpoint, furnish, furnishModel, ledger, must, nudge, testEnv, until } from './world.ts'
 
@@ -22,22 +23,23 @@ async function allProbed(): Promise<void> {
   await nudge()
 }
 
-/** Makes the probe of an endpoint due, runs a turn that starts it, waits for its end, and runs one that judges it. */
+/** Makes the liveness probe of an endpoint due, and runs turns until its result was judged. */
 async function probeNow(id: string): Promise<void> {
-  await runInDurableObject(controller(), (instance) => {
-    for (const [name, record] of instance.state.probes) if (name === id) record.nextAtMs = 0
+  const record = () =>
+    runInDurableObject(controller(), ({ state }) => {
+      const found = [...state.probes].find(([name]) => name === id)?.[1]
+      return { atMs: found?.last.liveness?.atMs ?? 0, open: found?.open.liveness !== undefined }
+    })
+  await until(async () => !(await record()).open || (await nudge(), false))
+  const { atMs: before } = await record()
+  await new Promise((resolve) => setTimeout(resolve, 2))
+  await runInDurableObject(controller(), ({ state }) => {
+    state.probes = new Map([...state.probes].map(([name, each]) => [name, name === id ? { ...each, nextAtMs: {} } : each]))
   })
-  const before = await runInDurableObject(
-    controller(),
-    (instance) => [...instance.state.probes].find(([name]) => name === id)?.[1].last?.atMs ?? 0,
-  )
-  await nudge()
-  await until(() =>
-    runInDurableObject(controller(), (instance) => {
-      const record = [...instance.state.probes].find(([name]) => name === id)?.[1]
-      return record !== undefined && !record.underway && (record.last?.atMs ?? 0) >= before && record.last !== null
-    }),
-  )
+  await until(async () => {
+    await nudge()
+    return (await record()).atMs > before
+  })
   await nudge()
 }
 
@@ -56,7 +58,8 @@ describe('publishing', () => {
       expect(snapshot.aliases).toContainEqual(expect.objectContaining({ environment: 'production', model: 'pub', stable: 'pub-1' }))
     }
     const copy = await until(async () => {
-      const seen = readSnapshot(await testEnv.STATE.get(snapshotKvKey, 'json'))
+      const signer = await signerOf(testEnv.CREDENTIAL_KEY)
+      const seen = readSnapshot(await readSigned(await testEnv.STATE.get(snapshotKvKey, 'json'), signer))
       return seen?.endpoints.some((each) => each.id === 'pub-1') ? seen : null
     })
     expect(copy.fractions['pub']?.['weur']).toEqual([{ cell: 'pub@fra', fraction: 1, roundTripMs: expect.any(Number) as number }])
@@ -74,6 +77,10 @@ describe('publishing', () => {
     const after = (await ledger('calm@fra').recorded()).exchanges.slice(heard)
     expect(after.length).toBeGreaterThanOrEqual(5)
     expect(after.every((exchange) => exchange.generation === null && exchange.cell === 'calm@fra')).toBe(true)
+    // Its loads went down once, and a snapshot never without a signature.
+    const all = (await ledger('calm@fra').recorded()).exchanges
+    expect(all.filter((exchange) => exchange.loads !== null).length).toBeGreaterThan(0)
+    for (const exchange of all) expect(exchange.signature === null).toBe(exchange.generation === null)
   })
 
   it('a key and a tenant that were written are named', async () => {
@@ -137,8 +144,10 @@ describe('what is slow or broken', () => {
     await furnishModel('stuck')
     for (let i = 1; i <= 8; i++) await must('POST', '/admin/v1/endpoints', endpoint(`stuck-${i}`, `hang${i}`, 'stuck'))
     await until(async () => ((await snapshotOf('stuck@fra'))?.endpoints.filter((each) => each.cell === 'stuck@fra').length ?? 0) === 8)
-    const probed = await until(async () => (await status()).endpoints.find((each) => each.id.startsWith('stuck') && each.lastProbe))
-    expect(probed.lastProbe?.ok).toBe(false)
+    const probed = await until(async () =>
+      (await status()).endpoints.find((each) => each.id.startsWith('stuck') && each.lastProbes.liveness),
+    )
+    expect(probed.lastProbes.liveness?.ok).toBe(false)
     for (let i = 1; i <= 8; i++) await must('DELETE', `/admin/v1/endpoints/stuck-${i}`)
   })
 
@@ -159,40 +168,62 @@ describe('what is slow or broken', () => {
   })
 })
 
-const mood = (text: string) => fetch('http://switch1.test/', { method: 'PUT', body: text })
+describe('a ledger of another release', () => {
+  it('that knows neither lives nor blocks is told all the same, and what it does not say is nothing', async () => {
+    await furnishModel('old')
+    await ledger('old@fra').behave({ old: true })
+    await must('POST', '/admin/v1/endpoints', endpoint('old-1', 'live', 'old'))
+    const known = await until(async () => {
+      const found = (await status()).ledgers.find((each) => each.name === 'old@fra')
+      return found?.generation === (await status()).generation ? found : null
+    })
+    expect(known).toMatchObject({ error: null, inFlight: {}, outcomes: {}, load: null })
+    expect((await status()).endpoints.find((each) => each.id === 'old-1')).toMatchObject({ health: 'unknown', load: null })
+    expect((await status()).lastTurn?.error).toBeNull()
+  })
+
+  it('that has no generation is an error, and stops nobody', async () => {
+    await furnishModel('odd')
+    await ledger('odd@fra').behave({ old: true, generation: 'seven' })
+    await must('POST', '/admin/v1/endpoints', endpoint('odd-1', 'live', 'odd'))
+    const known = await until(async () => (await status()).ledgers.find((each) => each.name === 'odd@fra' && each.error !== null))
+    expect(known.error).toContain('without a generation')
+    expect((await status()).lastTurn?.error).toBeNull()
+  })
+})
+
+const healthOf = async (id: string) => (await status()).endpoints.find((each) => each.id === id)?.health
 
 describe('probes', () => {
-  it('a dead endpoint becomes unhealthy, a revived one healthy, and the ledger hears both', async () => {
+  it('an endpoint that fails them is ejected and comes back, its ledger hears both, and each change is an event', async () => {
     await furnishModel('flip')
-    await mood('live')
+    const flip = ledger('flip@fra')
     await must('POST', '/admin/v1/endpoints', endpoint('flip-1', 'switch1', 'flip'))
-    await until(async () => (await stateOf('flip@fra')) === 'healthy')
-    await mood('dead')
-    await probeNow('flip-1')
-    await probeNow('flip-1')
-    await probeNow('flip-1')
-    await until(async () => (await stateOf('flip@fra')) === 'unhealthy')
+    await must('POST', '/admin/v1/endpoints', endpoint('flip-2', 'live', 'flip'))
+    await until(async () => (await healthOf('flip-1')) === 'healthy')
+    await flip.behave({ mood: 'dead' })
+    for (let i = 0; i < 3; i++) await probeNow('flip-1')
+    await until(async () => (await healthOf('flip-1')) === 'ejected')
     expect((await status()).endpoints.find((each) => each.id === 'flip-1')).toMatchObject({
       cell: 'flip@fra',
       state: 'unhealthy',
-      lastProbe: { ok: false, detail: 'HTTP 503', atMs: expect.any(Number) as number, ms: expect.any(Number) as number },
+      metric: 'liveness',
+      lastProbes: { liveness: { ok: false, detail: 'HTTP 503', atMs: expect.any(Number) as number, ms: expect.any(Number) as number } },
     })
-    expect((await snapshotOf('flip@fra'))?.fractions['flip']?.['weur']?.[0]?.fraction).toBe(0)
+    await until(async () => (await snapshotOf('flip@fra'))?.endpoints.find((each) => each.id === 'flip-1')?.health === 'ejected')
     // A new instance has not forgotten it.
     await evictDurableObject(controller())
     await nudge()
-    expect(await stateOf('flip@fra')).toBe('unhealthy')
-    await mood('live')
+    expect(await healthOf('flip-1')).toBe('ejected')
+    await flip.behave({ mood: 'live' })
     await probeNow('flip-1')
     await probeNow('flip-1')
-    await until(async () => (await stateOf('flip@fra')) === 'healthy')
-  })
-
-  it('a redirect is not health', async () => {
-    await furnishModel('moved')
-    await must('POST', '/admin/v1/endpoints', endpoint('moved-1', 'moved', 'moved'))
-    const probe = await until(async () => (await status()).endpoints.find((each) => each.id === 'moved-1')?.lastProbe)
-    expect(probe).toMatchObject({ ok: false, detail: 'HTTP 302' })
+    await until(async () => (await healthOf('flip-1')) === 'healthy')
+    const events = await until(async () => {
+      const { results } = await testEnv.DB.prepare("SELECT * FROM endpoint_events WHERE endpoint = 'flip-1' ORDER BY seq").all()
+      return results.at(-1)?.['to'] === 'healthy' && results.length > 2 ? results : null
+    })
+    expect(events.map((event) => event['to'])).toEqual(expect.arrayContaining(['healthy', 'ejected', 'healthy']))
   })
 
   it('an operator drains and disables at once', async () => {

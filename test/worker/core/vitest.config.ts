@@ -1,5 +1,5 @@
 // Core's tests inside workerd: D1 with the migrations applied, KV, the control loop's object, and beside them a small Worker
-// that stands for the edge's ledgers. What core fetches goes to `outside`, which stands for all model servers.
+// that stands for the edge's ledgers and the servers near them.
 
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
@@ -9,20 +9,8 @@ import { defineConfig } from 'vitest/config'
 
 const root = path.resolve(import.meta.dirname, '../../..')
 
-/** Model servers by host: `live…` is healthy, `dead…` is not, `hang…` never answers; `switch…` does as it was last told. */
-const switches = new Map<string, string>()
-
-async function outside(request: Request): Promise<Response> {
-  const url = new URL(request.url)
-  if (url.hostname.startsWith('switch') && request.method === 'PUT') {
-    switches.set(url.hostname, await request.text())
-    return new Response(null, { status: 204 })
-  }
-  const mood = url.hostname.startsWith('switch') ? (switches.get(url.hostname) ?? 'live') : url.hostname
-  if (mood.startsWith('hang')) return new Promise<Response>(() => undefined)
-  if (mood.startsWith('moved')) return new Response(null, { status: 302, headers: { location: 'http://live.test/health' } })
-  return mood.startsWith('live') ? new Response('{"status":"ok"}') : new Response('down', { status: 503 })
-}
+/** Core asks no server itself: probes are the ledgers'. */
+const outside = (request: Request): Response => new Response(`core fetched ${request.url}`, { status: 500 })
 
 export default defineConfig(async () => ({
   plugins: [

@@ -76,7 +76,12 @@ export const nudge = async (): Promise<void> => {
 type TestLedger = LedgerCalls & {
   behave(behaviour: Json): Promise<void>
   recorded(): Promise<{
-    readonly exchanges: readonly { readonly generation: number | null; readonly cell: string | null }[]
+    readonly exchanges: readonly {
+      readonly generation: number | null
+      readonly cell: string | null
+      readonly signature: string | null
+      readonly loads: number | null
+    }[]
     readonly snapshot: Snapshot | null
   }>
 }

@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, it } from 'vitest'
 import { credentialKvKey } from '../../../shared/wire/credential.ts'
+import { signerOf, writeSigned } from '../../../shared/signature.ts'
 import { snapshotKvKey } from '../../../shared/wire/snapshot.ts'
 import type { KeyId, ModelName } from '../../../shared/ids.ts'
 import { alias, endpoint, snapshotOf } from '../../support/snapshot.ts'
@@ -44,8 +45,11 @@ describe('before anything is known', () => {
 })
 
 describe('with KV alone', () => {
-  it('serves from the last-known-good snapshot', async () => {
-    await testEnv.STATE.put(snapshotKvKey, JSON.stringify({ ...snapshot, generation: 2 }))
+  it('serves from the last-known-good snapshot when it is signed, and not otherwise', async () => {
+    const text = JSON.stringify({ ...snapshot, generation: 2 })
+    await testEnv.STATE.put(snapshotKvKey, text)
+    expect((await send('/v2/health/ready')).status).toBe(503)
+    await testEnv.STATE.put(snapshotKvKey, JSON.stringify(await writeSigned(text, await signerOf(testEnv.CREDENTIAL_KEY))))
     expect((await send('/v2/health/ready')).status).toBe(200)
   })
 })

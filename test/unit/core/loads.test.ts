@@ -1,0 +1,158 @@
+import { describe, expect, it } from 'vitest'
+import { addBlock, addTo, noFlow, perSecond } from '../../../core/flow.ts'
+import { nextLoads } from '../../../core/publish/loads.ts'
+import { contentOf } from '../../../core/publish/snapshot.ts'
+import { newLedgerRecord } from '../../../core/publish/tell.ts'
+import type { LedgerRecord, Rate } from '../../../core/facts.ts'
+import type { CellId, EndpointId, ModelName } from '../../../shared/ids.ts'
+import { limits } from '../../../shared/limits.ts'
+import type { Block } from '../../../shared/wire/ledger.ts'
+import type { ModelLoads } from '../../../shared/wire/loads.ts'
+import { snapshotFormat, type Snapshot } from '../../../shared/wire/snapshot.ts'
+import { endpointRow, idle, outcomes, regionAt } from './loop-world.ts'
+
+const nowMs = 1_700_000_000_000
+const block = (more: Partial<Block> = {}): Block => ({
+  seq: 1,
+  fromMs: nowMs - 1_000,
+  untilMs: nowMs,
+  endpoints: {},
+  arrivals: {},
+  roundTrips: {},
+  ways: {},
+  ...more,
+})
+
+describe('rates', () => {
+  it('are right from the first second, and follow a change within three memories', () => {
+    let rate: Rate | undefined
+    const seen: number[] = []
+    for (let second = 1; second <= 60; second++) {
+      rate = addTo(rate, second <= 30 ? 20 : 5, 1_000, nowMs + second * 1_000)
+      seen.push(perSecond(rate, nowMs + second * 1_000))
+    }
+    expect(seen[0]).toBeCloseTo(20, 6)
+    expect(seen[29]).toBeCloseTo(20, 6)
+    expect(seen[59]).toBeGreaterThan(5)
+    expect(seen[59]).toBeLessThan(5 + 15 * Math.exp(-3) + 1e-6)
+  })
+
+  it('of one block over a minute are that minute’s, and of silence fade', () => {
+    const rate = addTo(undefined, 600, 60_000, nowMs)
+    expect(perSecond(rate, nowMs)).toBeCloseTo(10, 1)
+    expect(perSecond(rate, nowMs + 60_000)).toBeLessThan(0.1)
+    expect(perSecond(undefined, nowMs)).toBe(0)
+  })
+})
+
+describe('the flow of a ledger', () => {
+  it('sums arrivals by known origin, attempts by endpoint, and smooths round trips', () => {
+    const first = addBlock(
+      noFlow,
+      block({
+        arrivals: { weur: 10, atlantis: 10 } as never,
+        endpoints: { e1: outcomes({ good: 3, cancelled: 1, hard_failure: 1 }) } as never,
+        roundTrips: { weur: { count: 2, msSum: 40 }, oc: { count: 0, msSum: 0 } } as never,
+      }),
+      nowMs,
+    )
+    expect([...first.arrivals].map(([origin, rate]) => [origin, Math.round(perSecond(rate, nowMs))])).toEqual([['weur', 10]])
+    expect(perSecond(first.attempts.get('e1' as EndpointId), nowMs)).toBeCloseTo(5, 6)
+    expect([...first.roundTripsMs]).toEqual([['weur', 20]])
+    const second = addBlock(first, block({ seq: 2, roundTrips: { weur: { count: 1, msSum: 30 } } as never }), nowMs)
+    expect([...second.roundTripsMs]).toEqual([['weur', 20 + limits.roundTripSmoothing * 10]])
+  })
+})
+
+const fra = regionAt('fra', 50.1, 8.7)
+const iad = regionAt('iad', 39, -77.5)
+const snapshot: Snapshot = {
+  format: snapshotFormat,
+  generation: 1,
+  publishedAtMs: nowMs,
+  changed: [],
+  ...contentOf(
+    { regions: [fra, iad], endpoints: [endpointRow('a'), endpointRow('b', { region: iad.name })], aliases: [], models: [] },
+    new Map(),
+  ),
+}
+const record = (cell: string, more: Partial<LedgerRecord> = {}): LedgerRecord => ({
+  ...newLedgerRecord(),
+  answeredAtMs: nowMs,
+  endpoints: { a: idle(4, { serviceMs: 1_000 }), b: idle(4, { serviceMs: 1_000 }) },
+  load: { cell: cell as CellId, slots: 4, free: 3, waitMs: 0, blindWaitMs: 12.4, ttftMs: 123.4 },
+  ...more,
+})
+const both = (more: Partial<LedgerRecord> = {}) =>
+  new Map([
+    ['atlas@fra', record('atlas@fra', more)],
+    ['atlas@iad', record('atlas@iad')],
+  ])
+const atlas = 'atlas' as ModelName
+const weights = new Map([['a' as EndpointId, 0.123456]])
+const loadsAfter = (before: ModelLoads | null, ledgers: ReadonlyMap<string, LedgerRecord>, atMs = nowMs): ModelLoads => {
+  const next = nextLoads(new Map(before ? [[atlas, before]] : []), { snapshot, ledgers, weights, nowMs: atMs }).get(atlas)
+  if (!next) throw new Error('there must be loads')
+  return next
+}
+
+describe('the loads of a model', () => {
+  it('say how full each cell is, what an origin sends where, and the weights, rounded', () => {
+    const loads = loadsAfter(null, both())
+    expect(loads).toMatchObject({ model: 'atlas', seq: nowMs, atMs: nowMs, weights: { a: 0.123 } })
+    expect(loads.cells).toEqual([
+      { cell: 'atlas@fra', slots: 4, free: 3, waitMs: 0, blindWaitMs: 12, ttftMs: 123 },
+      { cell: 'atlas@iad', slots: 4, free: 3, waitMs: 0, blindWaitMs: 12, ttftMs: 123 },
+    ])
+    const [nearest] = loads.rows['weur' as never] ?? []
+    expect(nearest).toMatchObject({ cell: 'atlas@fra', fraction: 1 })
+  })
+
+  it('overflow to the next cell as measured demand exceeds measured capacity', () => {
+    // 6 requests a second of a second each, of which 0.92 x 4 fit.
+    const flow = addBlock(noFlow, block({ arrivals: { weur: 6 } as never }), nowMs)
+    const row = loadsAfter(null, both({ flow })).rows['weur' as never]
+    expect(row?.map(({ fraction }) => fraction)).toEqual([0.615, 0.385])
+  })
+
+  it('a measured round trip replaces the estimate', () => {
+    const flow = addBlock(noFlow, block({ roundTrips: { weur: { count: 1, msSum: 250 } } as never }), nowMs)
+    const row = loadsAfter(null, both({ flow })).rows['weur' as never]
+    expect(row?.map(({ cell, roundTripMs }) => [cell, roundTripMs])).toEqual([
+      ['atlas@iad', expect.any(Number)],
+      ['atlas@fra', 250],
+    ])
+  })
+
+  it('of a silent ledger’s cell say nothing, and fill it as the snapshot describes it', () => {
+    const silent = { answeredAtMs: nowMs - limits.cellLoadKeptMs, endpoints: { a: idle(4, { cap: 0 }) } }
+    const loads = loadsAfter(null, both(silent))
+    expect(loads.cells.map(({ cell }) => cell)).toEqual(['atlas@iad'])
+    expect(loads.rows['weur' as never]?.[0]).toMatchObject({ cell: 'atlas@fra', fraction: 1 })
+  })
+
+  it('stay the same object while nothing that matters changed, and are told again after a while', () => {
+    const first = loadsAfter(null, both())
+    const noise = both({ load: { cell: 'atlas@fra' as CellId, slots: 4, free: 3, waitMs: 0.3, blindWaitMs: 12.1, ttftMs: 123 } })
+    expect(loadsAfter(first, noise, nowMs + 1_000)).toBe(first)
+    const again = loadsAfter(first, both(), nowMs + limits.loadsRefreshMs)
+    expect(again.atMs).toBe(nowMs + limits.loadsRefreshMs)
+    expect(again.seq).toBeGreaterThan(first.seq)
+  })
+
+  it('grow in number with each change, also when the clock steps back', () => {
+    const first = loadsAfter(null, both())
+    const fuller = both({ load: { cell: 'atlas@fra' as CellId, slots: 4, free: 0, waitMs: 0, blindWaitMs: 400, ttftMs: null } })
+    expect(loadsAfter(first, fuller, nowMs - 5_000).seq).toBe(first.seq + 1)
+  })
+
+  it('rounded rows still sum to one', () => {
+    for (let perS = 1; perS < 40; perS++) {
+      const flow = addBlock(noFlow, block({ arrivals: { weur: perS, enam: 3, oc: 2 } as never }), nowMs)
+      for (const row of Object.values(loadsAfter(null, both({ flow })).rows)) {
+        expect(row.reduce((sum, { fraction }) => sum + fraction, 0)).toBeCloseTo(1, 9)
+        for (const { fraction } of row) expect(fraction * 200).toBeCloseTo(Math.round(fraction * 200), 9)
+      }
+    }
+  })
+})
