@@ -6,6 +6,7 @@ import type { EndpointKind, Operation } from '../shared/operations.ts'
 import type { Scope } from '../shared/wire/credential.ts'
 import type { AffinityRule, Alias, EndpointHealth, EndpointState, Model, Region, Snapshot, Strategy } from '../shared/wire/snapshot.ts'
 import type { EndpointLoad, OutcomeKind } from '../shared/wire/ledger.ts'
+import type { Delta } from '../shared/wire/delta.ts'
 import type { CellLoad, ModelLoads } from '../shared/wire/loads.ts'
 import type { EngineRecord, ProbeKind, ProbeOrder, ServiceStatus } from '../shared/wire/probe.ts'
 
@@ -281,6 +282,8 @@ export type Flow = {
 export type LedgerRecord = {
   /** The generation it last said it has; 0 until it has spoken, which makes it behind. */
   generation: number
+  /** The last generation it was told as a difference: should that not have brought it there, it is told the whole. */
+  deltaTold: number
   /** The object's life that answered last, and since when it has answered every call; null while it does not answer. */
   life: string | null
   aliveSinceMs: number | null
@@ -321,6 +324,8 @@ export type LoopState = {
   catalogue: Catalogue | null
   /** The published snapshot's signature; null while the deployment has no secret. */
   signed: { readonly generation: number; readonly signature: string | null } | null
+  /** From the snapshot before to the published one; null when that is not known. */
+  delta: Delta | null
   probes: ReadonlyMap<EndpointId, ProbeRecord>
   traffic: ReadonlyMap<EndpointId, Traffic>
   judged: ReadonlyMap<EndpointId, JudgedAt>

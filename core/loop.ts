@@ -5,6 +5,7 @@
 
 import { limits } from '../shared/limits.ts'
 import { within } from '../shared/time.ts'
+import { diff } from '../shared/wire/delta.ts'
 import type { CellId, EndpointId } from '../shared/ids.ts'
 import type { ProbeOrder } from '../shared/wire/probe.ts'
 import type { Catalogue, KeptHealth, KeptLiveness, LoopState, Target } from './facts.ts'
@@ -30,6 +31,7 @@ export function awaken(stored: Awaited<ReturnType<Memory['restore']>>): LoopStat
     floorKnown: stored.published !== null,
     catalogue: null,
     signed: null,
+    delta: null,
     probes: new Map(),
     traffic: new Map(),
     judged: new Map(stored.keptHealth.judged),
@@ -148,6 +150,7 @@ async function publish(catalogue: Catalogue, state: LoopState, ports: LoopPorts)
   const next = nextPublished(state.published, draft, ports.clock.nowMs())
   if (!next) return false
   await ports.memory.keepPublished(next)
+  state.delta = state.published && diff(state.published.snapshot, next.snapshot)
   state.published = next
   state.catalogue = { ...catalogue, written: [] }
   forget([...cellTargets(next, state.ledgers), ...homes], state)

@@ -9,7 +9,7 @@ import type { Endpoint, Snapshot } from '../shared/wire/snapshot.ts'
 import type { Cadence, RouteWay } from './facts.ts'
 import type { Credential } from '../shared/wire/credential.ts'
 import type { CellLoad, ModelLoads } from '../shared/wire/loads.ts'
-import type { Ask, AskAnswer, Charge, Credit, Settled, WaitAnswer } from '../shared/wire/ledger.ts'
+import type { Ask, AskAnswer, Charge, Credit, News, Settled, WaitAnswer } from '../shared/wire/ledger.ts'
 
 /** The snapshot as this isolate knows it. */
 export type Snapshots = {
@@ -20,7 +20,7 @@ export type Snapshots = {
   /** What memory holds, when it is newer than `known`; asks nobody. */
   readonly newest: (known: Snapshot) => Snapshot | null
   /** Takes over what a ledger's answer brought; a lower generation than the known one is ignored. */
-  readonly adopt: (answer: Pick<News, 'generation' | 'snapshot' | 'deltas'>) => void
+  readonly adopt: (answer: Pick<News, 'generation' | 'snapshot'> & Partial<Pick<News, 'deltas'>>) => void
 }
 
 export type CredentialLookup = { readonly found: Credential } | 'unknown' | 'unreachable'

@@ -10,7 +10,7 @@ import type { LedgerRecord, LoopState, Outcomes, Target } from '../facts.ts'
 import { addBlock, noFlow, withoutGone } from '../flow.ts'
 import type { Ledgers, LoopPorts } from '../ports.ts'
 
-type TellState = Pick<LoopState, 'published' | 'ledgers' | 'generationFloor' | 'loads' | 'signed'>
+type TellState = Pick<LoopState, 'published' | 'ledgers' | 'generationFloor' | 'loads' | 'signed' | 'delta'>
 type TellPorts = Pick<LoopPorts, 'clock' | 'timer' | 'ledgers'>
 
 /** What an answer brought for the stages before this one: blocks that were not told before, and results of probes. */
@@ -87,9 +87,12 @@ async function call(target: Target, telling: Telling, state: TellState, ports: C
 function exchangeFor(target: Target, record: LedgerRecord, telling: Telling, state: TellState): Exchange {
   const snapshot = state.published?.snapshot ?? null
   const behind = snapshot !== null && record.generation < snapshot.generation
+  const delta = behind && state.delta?.from === record.generation && record.deltaTold < snapshot.generation ? state.delta : null
+  if (behind && delta) record.deltaTold = snapshot.generation
   const loads = target.model === null ? null : (state.loads.get(target.model) ?? null)
   return {
-    snapshot: behind ? snapshot : null,
+    snapshot: behind && !delta ? snapshot : null,
+    delta,
     signature: behind && state.signed?.generation === snapshot.generation ? state.signed.signature : null,
     cell: target.cell,
     loads: loads && loads.seq > record.loadsSeq ? loads : null,
@@ -109,6 +112,7 @@ function recordOf(target: Target, state: TellState): LedgerRecord {
 /** Of a ledger that has not been called yet. */
 export const newLedgerRecord = (): LedgerRecord => ({
   generation: 0,
+  deltaTold: 0,
   life: null,
   aliveSinceMs: null,
   endpoints: {},

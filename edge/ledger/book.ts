@@ -21,8 +21,10 @@ export { awaitGrant, queuedUntilMs } from './waiting.ts'
 
 /** A lease, a place in the queue, another cell, or why not. Asking again with the same lease's id gives the same answer and no second place. */
 export function ask(book: Book, given: Ask, nowMs: number, random: Random): AskAnswer {
-  const asked = { ...given, deadlineMs: deadlineWithin(given.deadlineMs, nowMs) }
-  if (asked.report) fold(book, asked.report, nowMs, random)
+  // What came along is not kept with the question, which may wait.
+  const { report: told, ...question } = given
+  const asked = { ...question, deadlineMs: deadlineWithin(question.deadlineMs, nowMs) }
+  if (told) fold(book, told, nowMs, random)
   sweep(book, nowMs, random)
   const decision = decide(book, asked, nowMs, random)
   noteOffered(book, nowMs)
@@ -40,6 +42,8 @@ function decide(book: Book, asked: Ask, nowMs: number, random: Random): Decision
   if (members.length === 0) return { denied: 'no_endpoint' }
   const refused = spend(book, asked, members, nowMs)
   if (refused) return { denied: refused }
+  // A place may have come free with time alone: it belongs to who waits.
+  pump(book, nowMs, random)
   const moment = { snapshot, nowMs, random }
   const place = placeFor(book, asked, members, moment)
   return place.decision ?? withoutRoom(book, asked, place, moment)

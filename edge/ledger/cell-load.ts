@@ -17,7 +17,7 @@ export const newOffered = (nowMs: number): Offered => ({ level: 0, atMs: nowMs, 
 export function note(offered: Offered, count: number, nowMs: number): void {
   const passedMs = Math.max(0, nowMs - offered.atMs)
   offered.level += (offered.newest.count - offered.level) * (1 - Math.exp(-passedMs / settleMs))
-  offered.atMs = Math.max(offered.atMs, nowMs)
+  offered.atMs = nowMs
   offered.newest.count = count
 }
 

@@ -15,6 +15,7 @@ import { limits } from '../../shared/limits.ts'
 import type { CellId, LeaseId } from '../../shared/ids.ts'
 import type { ModelLoads } from '../../shared/wire/loads.ts'
 import { apply } from '../../shared/wire/delta.ts'
+import { orElse } from '../../shared/time.ts'
 import { readSnapshot, type Snapshot } from '../../shared/wire/snapshot.ts'
 import type {
   Ask,
@@ -103,14 +104,17 @@ export abstract class LedgerObject extends DurableObject<unknown> implements Led
     return Promise.resolve(news)
   }
 
-  /** Core's call, once a turn. The answer leaves only when a new snapshot is durable (output gate). */
+  /** Core's call, once a turn. Its answer leaves only when a new snapshot is durable; those to isolates do not wait for that. */
   async exchange(exchange: Exchange): Promise<ExchangeAnswer> {
     const book = this.#bookOf(exchange.cell ?? '')
     const told = exchange.snapshot ?? (book.snapshot && exchange.delta ? apply(book.snapshot, exchange.delta) : null)
     const snapshot = told && (await this.#isGenuine(told, exchange.signature ?? null)) ? told : null
     const before = book.snapshot?.generation ?? 0
     const answer = fold(book, { ...exchange, snapshot }, this.#nowMs(), this.#ports.random)
-    if (snapshot && snapshot.generation > before) await this.ctx.storage.put('snapshot', snapshot)
+    if (snapshot && snapshot.generation > before) {
+      await this.ctx.storage.put('snapshot', snapshot, { allowUnconfirmed: true })
+      await this.ctx.storage.sync()
+    }
     if (exchange.loads) this.#keepLoads(exchange.loads)
     const endpoints = [...book.members.values()].map(({ endpoint }) => endpoint)
     const probes = this.#probes.exchange(exchange.probes ?? [], endpoints)
@@ -178,7 +182,11 @@ export abstract class LedgerObject extends DurableObject<unknown> implements Led
     if (snapshot) take(book, snapshot)
     const loads = stored.get('loads') as ModelLoads | undefined
     if (loads) takeLoads(book, loads)
-    if (!head) return
+    // What another release kept in a form that cannot be read is as good as nothing: an object that cannot start would be worse.
+    if (head) await orElse(this.#restoreKept(book, head), undefined)
+  }
+
+  async #restoreKept(book: Book, head: KeptHead): Promise<void> {
     const names = Array.from({ length: head.chunks }, (_, chunk) => `leases:${chunk}`)
     const chunks = names.length > 0 ? await this.ctx.storage.get<Kept['leases']>(names) : new Map<string, Kept['leases']>()
     restore(book, { ...head, leases: [...chunks.values()].flat() }, this.#nowMs())

@@ -41,6 +41,8 @@ export type Rule = {
   readonly affinity: Affinity | null
   /** Whether so much of the version is out that the rest must not carry it alone. */
   readonly panic: boolean
+  /** A second attempt is not made on trial: its failure would be the caller's. */
+  readonly second?: boolean
 }
 
 export type Turns = { readonly smooth: Smooth; readonly prefixes: PrefixIndex }
@@ -49,13 +51,16 @@ const hasRoom = (candidate: Candidate): boolean => candidate.inFlight < candidat
 
 /**
  * Those among whom the strategy chooses: the well ones with room, else the unproven ones, else in a panic those that are out.
- * Somebody on trial comes first, for his trial is one request and nothing else brings him back.
+ * Somebody on trial comes first, for his trial is one request and nothing else brings him back; but last for a second attempt.
  */
-export function eligible(candidates: readonly Candidate[], panic: boolean): readonly Candidate[] {
+export function eligible(
+  candidates: readonly Candidate[],
+  { panic, second = false }: Pick<Rule, 'panic' | 'second'>,
+): readonly Candidate[] {
   const within = candidates.filter((candidate) => !candidate.out && hasRoom(candidate))
   const onTrial = within.filter((candidate) => candidate.onTrial)
-  if (onTrial.length > 0) return onTrial
-  const well = within.filter((candidate) => !candidate.unproven)
+  if (onTrial.length > 0 && !second) return onTrial
+  const well = within.filter((candidate) => !candidate.unproven && !candidate.onTrial)
   if (well.length > 0) return well
   if (within.length > 0 || !panic) return within
   return candidates.filter((candidate) => candidate.out && candidate.inFlight < candidate.slots)
@@ -63,7 +68,7 @@ export function eligible(candidates: readonly Candidate[], panic: boolean): read
 
 /** The endpoint for a request; null when nobody has room. */
 export function pick(candidates: readonly Candidate[], rule: Rule, turns: Turns, random: Random): Picked | null {
-  const among = eligible(candidates, rule.panic)
+  const among = eligible(candidates, rule)
   if (among.length === 0) return null
   if (rule.affinity === null) return { ...byStrategy(among, rule.strategy, turns, random), affinity: null }
   // Full ones take part: a key whose endpoint is full goes to the next in its order, and comes back.

@@ -46,7 +46,7 @@ export function placeFor(book: Book, asked: Ask, members: readonly Member[], mom
   const choices = members.filter((member) => !isWithheld(member))
   const candidates = candidatesOf(choices, { snapshot, leases: book.leases, promptTokensOf: tokensOf(book, asked) }, nowMs)
   const panic = candidates.some((each) => each.out) && inPanic(book, snapshot, asked.version, nowMs)
-  const rule: Rule = { strategy: model?.strategy ?? 'least-latency', affinity, panic }
+  const rule: Rule = { strategy: model?.strategy ?? 'least-latency', affinity, panic, second: (asked.purpose ?? 'first') !== 'first' }
   const open = candidates.filter(({ id }) => !asked.avoid.includes(id))
   const usable = open.filter((each) => !each.out || panic)
   if (usable.length === 0) {

@@ -55,8 +55,8 @@ export const serviceMs = ({ service }: Speed): number | null => (service.samples
 /** Mean time to the first token in milliseconds, over good answers; null while none was seen. */
 export const ttftMs = ({ ttft }: Speed): number | null => (ttft.samples > 0 ? ttft.value : null)
 
-/** Whether its times are too old to tell what it would do now. */
-export const isStale = (speed: Speed, nowMs: number): boolean => nowMs - speed.seenAtMs > limits.speedStaleMs
+/** Whether its times are too old to tell what it would do now, or of a time that is yet to come: the clock was put back. */
+export const isStale = (speed: Speed, nowMs: number): boolean => Math.abs(nowMs - speed.seenAtMs) > limits.speedStaleMs
 
 export const lastGoodAtMs = (speed: Speed): number | null => speed.lastGoodAtMs
 

@@ -145,7 +145,9 @@ export class ControlWorld {
 
   #answer(target: Target, exchange: Exchange): ExchangeAnswer {
     const ledger = this.#ledgerOf(target)
-    ledger.generation = Math.max(ledger.generation, exchange.snapshot?.generation ?? 0)
+    const { delta, snapshot } = exchange
+    const reached = snapshot?.generation ?? (delta?.from === ledger.generation ? delta.head.generation : 0)
+    ledger.generation = Math.max(ledger.generation, reached)
     const { endpoints } = ledger
     const slots = endpoints.reduce((sum, endpoint) => sum + endpoint.slots, 0)
     const load = { slots, free: slots / 3, waitMs: 4 * this.#random(), blindWaitMs: 40 * this.#random(), ttftMs: 180 + 20 * this.#random() }

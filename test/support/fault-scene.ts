@@ -51,6 +51,8 @@ export class Scene {
   readonly #engines: Map<string, Engine>
   /** Engines that this scene started and has to end. */
   readonly #own: EngineProcess[]
+  /** Faults that all engines have beside their own. */
+  #everywhere: object = {}
 
   private constructor(platform: Platform, load: Load, engines: Map<string, Engine>, own: EngineProcess[]) {
     this.platform = platform
@@ -95,16 +97,24 @@ export class Scene {
 
   // ---- Breaking things. Each says when it was done, by this machine's clock, which is core's too. ----
 
-  /** These faults and no others, beside the round trip that its region has. */
+  /** These faults and no others, beside the round trip that its region has and what was set everywhere. */
   async setFaults(id: string, faults: object): Promise<number> {
     const { controlUrl, roundTripMs } = this.#engine(id)
-    const response = await fetch(`${controlUrl}/faults`, { method: 'PUT', body: JSON.stringify({ latencyMs: roundTripMs, ...faults }) })
+    const all = { latencyMs: roundTripMs, ...this.#everywhere, ...faults }
+    const response = await fetch(`${controlUrl}/faults`, { method: 'PUT', body: JSON.stringify(all) })
     if (!response.ok) throw new Error(await response.text())
     return Date.now()
   }
 
   heal(id: string): Promise<number> {
     return this.setFaults(id, {})
+  }
+
+  /** Replaces what was set everywhere before; every engine has no other faults then. */
+  async setEverywhere(faults: object): Promise<number> {
+    this.#everywhere = faults
+    for (const id of this.endpoints) await this.heal(id)
+    return Date.now()
   }
 
   signal(id: string, signal: 'SIGKILL' | 'SIGSTOP' | 'SIGCONT'): number {
@@ -120,7 +130,7 @@ export class Scene {
     this.#own.push(engine)
     await engine.ready
     this.#engines.set(id, { url, controlUrl, roundTripMs, pid: engine.child.pid ?? 0 })
-    return Date.now()
+    return this.heal(id)
   }
 
   /** Ends a runtime process for good, until `release`. */

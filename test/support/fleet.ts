@@ -25,7 +25,8 @@ export function fleet({ endpoints, models, regions, spread }: FleetSize, seed = 
     endpoints: Array.from({ length: endpoints }, (_, n) => {
       const place = (n % models) * spread + (Math.floor(n / models) % spread)
       return endpoint(n, pick(names, n), pick(places, place).name, random)
-    }),
+      // As the catalogue lists them.
+    }).toSorted((a, b) => (a.id < b.id ? -1 : 1)),
     aliases: names.map((model, n) => alias(model, n)),
     models: names.map((name) => modelRow(name)),
     written: [],

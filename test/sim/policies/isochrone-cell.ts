@@ -2,7 +2,8 @@
 
 import { limits } from '../../../shared/limits.ts'
 import type { OutcomeKind } from '../../../shared/wire/ledger.ts'
-import type { PolicyMaker, Visit, World } from '../harness/world.ts'
+import type { PolicyMaker, Visit } from '../harness/world.ts'
+import { Core, type Probed } from './core.ts'
 import { Ledger } from './ledger.ts'
 import { endpointName, snapshotOf } from './names.ts'
 
@@ -11,17 +12,21 @@ export type CellOptions = {
   readonly retries?: boolean
   /** What a 429 names as the time to come back. */
   readonly retryAfterMs?: number
-  /** Called each second beside the ledger's own sweep: core, as far as the scenario has one. */
-  readonly turn?: (ledger: Ledger, world: World) => void
+  /** How servers answer probes; without it core judges nothing. */
+  readonly probed?: Probed
+  /** Called after each of core's turns. */
+  readonly onTurn?: (core: Core, ledger: Ledger) => void
 }
 
 export const isochroneCellOf =
-  ({ retries = false, retryAfterMs, turn }: CellOptions): PolicyMaker =>
+  ({ retries = false, retryAfterMs, probed, onTurn }: CellOptions): PolicyMaker =>
   (world) => {
-    const ledger = new Ledger(world, 0, snapshotOf(world))
+    const snapshot = snapshotOf(world)
+    const ledger = new Ledger(world, 0, snapshot)
+    const core = new Core(world, [ledger], snapshot, probed ?? null)
     world.every(limits.turnMs, limits.turnMs, () => {
-      ledger.sweep()
-      turn?.(ledger, world)
+      core.turn()
+      onTurn?.(core, ledger)
     })
     const place = (visit: Visit, refused: () => void, so: Parameters<Ledger['ask']>[1] = {}) =>
       ledger.place(visit, { granted: (station) => world.enter(visit, station), refused }, so)

@@ -22,10 +22,10 @@ export const isochroneRegions =
   (world) => {
     const snapshot = snapshotOf(world)
     const ledgers = world.layout.regions.map((_, region) => new Ledger(world, region, snapshot))
-    const core = new Core(world, ledgers)
+    const core = new Core(world, ledgers, snapshot)
     world.every(limits.turnMs, limits.turnMs, () => {
       for (const ledger of ledgers) ledger.sweep()
-      core.turn(snapshot)
+      core.turn()
     })
     const isolates = new Map<number, Isolate>()
     const attempts = new Map<Visit, Attempt>()

@@ -86,8 +86,10 @@ export class Ledger {
     return exchange(this.book, { snapshot: null, cell: this.book.cell, ...given }, this.#world.nowMs, this.#world.random)
   }
 
-  takeLoads(loads: ModelLoads): void {
-    takeLoads(this.book, loads)
+  /** What core tells after its turn. */
+  take(snapshot: Snapshot, loads: ModelLoads | null): void {
+    take(this.book, snapshot)
+    if (loads) takeLoads(this.book, loads)
   }
 
   sweep(): void {

@@ -1,8 +1,10 @@
 // The simulated world in the project's own words: its stations as a snapshot's endpoints, its regions as cells.
 
+import type { Catalogue } from '../../../core/facts.ts'
+import { contentOf } from '../../../core/publish/snapshot.ts'
 import { origins } from '../../../shared/geo.ts'
 import { cellIdOf, type CellId, type EndpointId, type ModelName, type OriginName, type RegionName, type VersionId } from '../../../shared/ids.ts'
-import { snapshotFormat, type Endpoint, type Model, type Snapshot } from '../../../shared/wire/snapshot.ts'
+import { snapshotFormat, type Snapshot } from '../../../shared/wire/snapshot.ts'
 import type { World } from '../harness/world.ts'
 
 export const model = 'sim' as ModelName
@@ -21,27 +23,54 @@ export const endpointName = (station: number): EndpointId => `e${station}` as En
 export const stationOf = (endpoint: EndpointId): number => Number(endpoint.slice(1))
 export const regionOfCell = (cell: CellId): number => Number(cell.slice(cell.indexOf('@') + 2))
 
-export function snapshotOf(world: World, so: { readonly generation?: number; readonly atMs?: number; readonly model?: Partial<Model> } = {}): Snapshot {
+type Content = Pick<Catalogue, 'regions' | 'endpoints' | 'aliases' | 'models'>
+
+/** What an operator has written: every station an endpoint, every region a region. */
+export function catalogueOf(world: World): Content {
+  const regions = world.layout.regions.map((_, region) => ({
+    name: regionName(region),
+    latitude: places[region % places.length]!.latitude,
+    longitude: places[region % places.length]!.longitude,
+    jurisdiction: null,
+    locationHint: null,
+  }))
+  const endpoints = world.stations.map(({ slots }, station) => ({ ...endpoint, id: endpointName(station), url: `http://e${station}.sim`, slots }))
   return {
-    format: snapshotFormat,
-    generation: so.generation ?? 1,
-    publishedAtMs: so.atMs ?? 0,
-    regions: world.layout.regions.map((_, region) => ({
-      name: regionName(region),
-      latitude: places[region % places.length]!.latitude,
-      longitude: places[region % places.length]!.longitude,
-      jurisdiction: null,
-      locationHint: null,
-    })),
-    endpoints: world.stations.map((_, station) => endpointOf(world, station)),
+    regions,
+    endpoints: endpoints.map((each, station) => ({ ...each, region: regionName(world.regionOf[station]!) })),
     aliases: [],
-    models: [{ name: model, firstTokenMsMax: null, holdMsMax: null, strategy: 'least-latency', affinity: 'none', hedging: false, ...so.model }],
+    models: [{ name: model, firstTokenMsMax: null, holdMsMax: null, strategy: 'least-latency', affinity: 'none', hedging: false }],
+  }
+}
+
+const endpoint = {
+  model,
+  version,
+  kind: 'openai',
+  servedName: 'sim',
+  weight: 1,
+  state: 'enabled',
+  operations: null,
+  options: {},
+  maintenance: null,
+  credential: null,
+} as const
+
+/** The first snapshot: everything healthy, and what is published before anything was measured. */
+export function snapshotOf(world: World): Snapshot {
+  const catalogue = catalogueOf(world)
+  const healthy = new Map(catalogue.endpoints.map(({ id }) => [id, { health: 'healthy' } as const]))
+  return {
+    ...contentOf(catalogue, healthy),
+    format: snapshotFormat,
+    generation: 1,
+    publishedAtMs: 0,
     fractions: { [model]: nearestFirst(world) },
     changed: [],
   }
 }
 
-/** What core publishes before anything was measured: everybody's nearest. */
+/** By the scenario's own round trips: everybody's nearest. */
 function nearestFirst(world: World): Snapshot['fractions'][string] {
   return Object.fromEntries(
     world.layout.roundTripMs.map((row, origin) => {
@@ -50,24 +79,4 @@ function nearestFirst(world: World): Snapshot['fractions'][string] {
       return [originName(origin), shares.toSorted((a, b) => a.roundTripMs - b.roundTripMs)]
     }),
   )
-}
-
-function endpointOf(world: World, station: number): Endpoint {
-  const region = world.regionOf[station]!
-  return {
-    id: endpointName(station),
-    cell: cellName(region),
-    region: regionName(region),
-    model,
-    version,
-    kind: 'openai',
-    url: `http://e${station}.sim`,
-    servedName: 'sim',
-    slots: world.stations[station]!.slots,
-    state: 'healthy',
-    weight: 1,
-    operations: ['chat'],
-    options: {},
-    credential: null,
-  }
 }

@@ -14,8 +14,8 @@ export const splitCell =
     const snapshot = snapshotOf(world)
     const cells = world.layout.regions.map((_, region) => region)
     const ledgers = cells.map((region) => new Ledger(world, region, snapshot))
-    const core = new Core(world, ledgers)
-    world.every(limits.turnMs, limits.turnMs, () => core.turn(snapshot))
+    const core = new Core(world, ledgers, snapshot)
+    world.every(limits.turnMs, limits.turnMs, () => core.turn())
     const capacityOf = (cell: number): number => world.layout.regions[cell]!.reduce((sum, slots) => sum + slots, 0)
 
     const ask = (visit: Visit, cell: number, from: number | null): void => {

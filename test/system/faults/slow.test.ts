@@ -15,8 +15,7 @@ afterAll(() => scene.close())
 
 it('without metrics of any engine for longer than every limit of age, requests go where they went', async () => {
   const before = await scene.watch(8_000)
-  const goneAtMs = Date.now()
-  for (const id of scene.endpoints) await scene.setFaults(id, { metricsStatus: 404 })
+  const goneAtMs = await scene.setEverywhere({ metricsStatus: 404 })
   // Numbers count for 5 s, and their loss for 30 s.
   const during = await scene.watch(40_000)
   // Not one request fails for it: neither 429 nor 503 comes of not knowing.
@@ -25,7 +24,7 @@ it('without metrics of any engine for longer than every limit of age, requests g
   for (const id of scene.endpoints) expect(Math.abs(shareOf(during, id) - shareOf(before, id)), id).toBeLessThan(0.25)
   const events = await scene.events(goneAtMs)
   expect(events.map(({ to }) => to)).not.toContain('ejected')
-  for (const id of scene.endpoints) await scene.heal(id)
+  await scene.setEverywhere({})
 }, 120_000)
 
 it('an engine that works four times slower than the other of its region gets less, stays in, and gets its part back', async () => {

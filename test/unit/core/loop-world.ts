@@ -20,6 +20,7 @@ import { credentialFormat, type Credential } from '../../../shared/wire/credenti
 import type { Block, EndpointBlock, EndpointLoad, Exchange, ExchangeAnswer } from '../../../shared/wire/ledger.ts'
 import type { ModelLoads } from '../../../shared/wire/loads.ts'
 import type { ProbeOrder, ProbeResult } from '../../../shared/wire/probe.ts'
+import { apply } from '../../../shared/wire/delta.ts'
 import type { Region, Snapshot } from '../../../shared/wire/snapshot.ts'
 
 export const never = <T>(): Promise<T> => new Promise<T>(() => undefined)
@@ -228,7 +229,7 @@ export class World {
             exchange: (target, exchange) =>
               call(async () => {
                 const mood = this.ledgerMoods.get(target.name) ?? 'live'
-                this.log.push(`exchange ${target.name} ${exchange.snapshot?.generation ?? '-'}`)
+                this.log.push(`exchange ${target.name} ${exchange.snapshot?.generation ?? exchange.delta?.head.generation ?? '-'}`)
                 if (mood === 'hang') return never()
                 if (mood === 'fail') throw new Error('ledger: out of order')
                 const answer = this.ledger(target.name).exchange(structuredClone(exchange))
@@ -310,7 +311,8 @@ export class TestLedger {
     this.#orders.clear()
   }
 
-  exchange({ snapshot, loads, probes, confirmed, cell: name }: Exchange): ExchangeAnswer {
+  exchange({ snapshot: whole, delta, loads, probes, confirmed, cell: name }: Exchange): ExchangeAnswer {
+    const snapshot = whole ?? (this.snapshot && delta ? apply(this.snapshot, delta) : null)
     if (snapshot && snapshot.generation > (this.snapshot?.generation ?? 0)) this.snapshot = snapshot
     if (loads && loads.seq > (this.loads?.seq ?? 0)) this.loads = loads
     if (confirmed?.life === this.life) this.blocks = this.blocks.filter(({ seq }) => seq > confirmed.seq)

@@ -105,6 +105,17 @@ describe('waiting', () => {
     expect(granted()).toEqual([true, true, true])
   })
 
+  it('a place that comes free with time alone goes to who waits, not to who comes', () => {
+    const desk = new Desk([endpoint('a', 'x', { slots: 100 })])
+    for (let i = 0; i < 60; i++) desk.serve({ outcome: 'soft_failure' })
+    desk.ask()
+    const critical = desk.ask({ priority: 'critical' })
+    const seen = desk.wait(critical.id)
+    desk.nowMs += 400
+    expect(desk.ask({ priority: 'batch' }).lease).toBeNull()
+    expect(seen.answer?.lease).toMatchObject({ endpoint: 'a' })
+  })
+
   it('predicts a departure for each one ahead, by the measured service time', () => {
     const { desk, held } = full(2)
     for (const each of held) desk.settle(each, { tookMs: 400 })
@@ -469,6 +480,13 @@ describe('what would leave something behind', () => {
     expect(second.answer?.lease).toMatchObject({ endpoint: 'a' })
   })
 
+  it('what came along with a question is not kept while it waits', () => {
+    const desk = new Desk([endpoint('a', 'x', { slots: 1 })])
+    desk.ask()
+    desk.ask({ report: { settled: [], charges: [] } })
+    expect([...desk.book.queue.standard.values()].map(({ ask: waiting }) => 'report' in waiting)).toEqual([false])
+  })
+
   it('asking again while queued keeps the one place', () => {
     const desk = new Desk([endpoint('a', 'x', { slots: 1 })])
     desk.ask()
@@ -524,6 +542,21 @@ describe('what would leave something behind', () => {
     desk.nowMs += 2_001
     desk.tell({})
     expect(leaseCount(desk.book.leases)).toBe(0)
+  })
+
+  it('a clock that steps back freezes neither the mean load nor the times that were measured', () => {
+    const desk = new Desk([endpoint('slow', 'x', { slots: 4 }), endpoint('other', 'x', { slots: 4 })])
+    for (let i = 0; i < 9; i++) desk.serve({ tookMs: 9_000, ttfbMs: 5_000 }, { avoid: [id('other')] })
+    const held = Array.from({ length: 8 }, () => desk.ask().id)
+    desk.pass(20_000)
+    for (const each of held) desk.settle(each, { tookMs: 9_000, ttfbMs: 5_000 })
+    desk.nowMs -= 3_600_000
+    for (let i = 0; i < 30; i++) {
+      desk.nowMs += 2_000
+      desk.serve({}, { avoid: [id('slow')] })
+    }
+    expect(desk.tell({}).load?.blindWaitMs).toBeLessThan(1)
+    expect(new Set(Array.from({ length: 4 }, () => desk.ask().lease?.endpoint))).toContain('slow')
   })
 
   it('prompts seen by an endpoint that is gone or has moved are forgotten', () => {

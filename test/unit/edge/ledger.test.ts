@@ -170,6 +170,9 @@ describe('pick', () => {
     expect(picked([candidate('new', { unproven: true }), candidate('old', { inFlight: 4 })])).toBe('new')
     expect(picked([candidate('back', { onTrial: true, cap: 1, rate: 0.1 }), candidate('old')])).toBe('back')
     expect(picked([candidate('back', { onTrial: true, cap: 1, inFlight: 1 }), candidate('old')])).toBe('old')
+    const second = [candidate('back', { onTrial: true, cap: 1 }), candidate('old', { inFlight: 3 }), candidate('new', { unproven: true })]
+    expect(picked(second, { second: true })).toBe('old')
+    expect(picked(second.slice(0, 1), { second: true })).toBe('back')
   })
 
   it('takes those that are out only in a panic, and then only for what the others have no room for', () => {

@@ -32,7 +32,8 @@ const slow = (afterMs: number, with_: Awaited<ReturnType<UpstreamFake>>) =>
 /** A world whose ledgers say nothing of their load: the isolate knows what the test tells it, whenever reports leave. */
 async function open(snapshot: Snapshot, upstream?: UpstreamFake, so: Parameters<typeof credential>[0] = {}): Promise<World> {
   const at = await world(snapshot, { credential: { found: await credential(so) }, ...(upstream ? { upstream } : {}) })
-  const { ask, report } = at.ledger
+  const ask = at.ledger.ask.bind(at.ledger)
+  const report = at.ledger.report.bind(at.ledger)
   at.ledger.ask = async (asked) => ({ ...(await ask(asked)), load: null, tight: false })
   at.ledger.report = async (flush) => ({ ...(await report(flush)), load: null, tight: false })
   return at
@@ -125,7 +126,7 @@ describe('asking', () => {
 
 describe('credits', () => {
   const credits = (...names: string[]) =>
-    names.map((name) => ({ leaseId: `credit-${name}` as LeaseId, endpoint: name as EndpointId, expiresAtMs: Date.now() + limits.creditMs }))
+    names.map((name) => ({ leaseId: `credit-${name}` as LeaseId, endpoint: name as EndpointId, expiresAtMs: Date.now() + 60_000 }))
   const busyLoads = loadsOf([cellLoad('x', { blindWaitMs: 500, free: 100 })])
   const busy = async (...names: string[]): Promise<World> => {
     const at = await open(pair)
@@ -314,7 +315,7 @@ describe('a ledger’s answer', () => {
     const at = await open(two)
     script(at, said({ queued: { predictedMs: 5 } }))
     at.ledger.wait = () => new Promise(() => undefined)
-    const walked = await go(at, question, { timeoutMs: '40' })
+    const walked = await go(at, question, { timeoutMs: '300' })
     expect(reasonOf(walked)).toBe('deadline_exceeded')
     await at.settle()
     expect(at.ledger.settled).toEqual([{ leaseId: `${walked.trail.requestId}.1.0`, outcome: 'cancelled', ttfbMs: null }])

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { operationsOf } from '../../../shared/operations.ts'
 import { readSnapshot, snapshotFormat } from '../../../shared/wire/snapshot.ts'
-import { endpoint, snapshotOf } from '../../support/snapshot.ts'
+import { endpoint, modelRow, snapshotOf } from '../../support/snapshot.ts'
 
 const throughJson = (value: unknown): unknown => JSON.parse(JSON.stringify(value))
 
@@ -16,7 +16,7 @@ describe('readSnapshot', () => {
           credential: 'v1.AAAAAAAAAAAAAAAA.AAAAAAAAAAAAAAAAAAAAAAAAAAAA',
         }),
       ],
-      { models: [{ name: 'atlas' as never, firstTokenMsMax: 90_000, holdMsMax: null }] },
+      { models: [modelRow({ firstTokenMsMax: 90_000, strategy: 'weighted-round-robin', affinity: 'prefix', hedging: true })] },
     )
     expect(readSnapshot(throughJson(snapshot))).toEqual(snapshot)
   })

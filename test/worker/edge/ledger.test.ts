@@ -22,6 +22,19 @@ it('a ledger that was moved or restarted still knows its snapshot', async () => 
   expect(await ledger(cell).ask(asked)).toMatchObject({ lease: { endpoint: 'a' } })
 })
 
+it('a ledger that cannot read what was kept starts without it', async () => {
+  const cell = 'atlas@torn' as CellId
+  await ledger(cell).exchange({ snapshot: snapshotOf([endpoint('a', 'torn')]), cell })
+  const aborted = runInDurableObject(testEnv.LEDGER.get(testEnv.LEDGER.idFromName(cell)), async (_, state) => {
+    await state.storage.put('kept', { cell, chunks: 'many', breakers: 7 })
+    await state.storage.sync()
+    state.abort('torn')
+  })
+  await aborted.catch(() => undefined)
+  const asked = { cell, leaseId: 'l' as LeaseId, version, deadlineMs: Date.now() + 9_000, avoid: [], generation: 1 }
+  expect(await ledger(cell).ask(asked)).toMatchObject({ lease: { endpoint: 'a' } })
+})
+
 it('many at once never get more than the slots there are', async () => {
   const cell = 'atlas@busy' as CellId
   await ledger(cell).exchange({ snapshot: snapshotOf([endpoint('a', 'busy', { slots: 3 }), endpoint('b', 'busy', { slots: 4 })]), cell })

@@ -1,0 +1,57 @@
+// What a soak prints: a line each minute, and tables at its end.
+
+import type { Scene } from '../support/fault-scene.ts'
+import { failed, sentIn, shareOf, tally } from '../support/samples.ts'
+import type { Look, Soaked } from './run.ts'
+import { megabytes, percent, rowOf } from './verdict.ts'
+
+const minuteMs = 60_000
+
+/** The last minute: requests, failures by code, who answered, memory. */
+export function minuteLine(scene: Scene, looks: readonly Look[], startMs: number): string {
+  const nowMs = Date.now()
+  const samples = sentIn(scene.load.samples(), nowMs - minuteMs, nowMs)
+  const failures = failed(samples).map(({ failure }) => failure ?? '')
+  return [
+    `minute ${Math.round((nowMs - startMs) / minuteMs)}`,
+    `${samples.length} requests, ${failures.length} failed ${failures.length > 0 ? JSON.stringify(tally(failures)) : ''}`.trim(),
+    scene.endpoints.map((id) => `${id} ${percent(shareOf(samples, id))}`).join(', '),
+    looks
+      .slice(-3)
+      .map(({ role, rss }) => `${role} ${megabytes(rss)}`)
+      .join(', '),
+  ].join(' | ')
+}
+
+export function tables({ spells, samples, memory, looks }: Soaked): string {
+  const faults = spells
+    .map((spell) => rowOf(spell, samples))
+    .map(({ fault, onAtMs, offAtMs, requests, served, servedMin, failures }) => [
+      fault,
+      `${Math.round((offAtMs - onAtMs) / 1_000)} s`,
+      String(requests),
+      percent(served),
+      percent(servedMin),
+      Object.keys(failures).length > 0 ? JSON.stringify(failures) : '',
+    ])
+  const processes = memory.map(({ process: name, meanRss, growth, growthMax }) => {
+    const heap = looks.findLast(({ role }) => role === name)?.anonymous ?? 0
+    return [name, megabytes(meanRss), megabytes(heap), megabytes(growth), megabytes(growthMax)]
+  })
+  return [
+    aligned([['fault', 'on for', 'requests', 'served', 'at least', 'failures'], ...faults]),
+    aligned([['process', 'mean RSS', 'heaps and stacks', 'growth in the second half', 'at most'], ...processes]),
+  ].join('\n\n')
+}
+
+function aligned(lines: readonly (readonly string[])[]): string {
+  const widths = (lines[0] ?? []).map((_, column) => Math.max(...lines.map((line) => (line[column] ?? '').length)))
+  return lines
+    .map((line) =>
+      line
+        .map((text, column) => text.padEnd(widths[column] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n')
+}
