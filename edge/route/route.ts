@@ -41,6 +41,7 @@ export async function route(asked: Asked, admitted: Admitted, view: View, ports:
     strategy: model?.strategy ?? 'least-latency',
     affinity: kin,
     mayHedge,
+    onTrial: snapshot.endpoints.some((each) => each.health === 'probing' && each.cell === first && each.version === version),
     load: told?.load ?? null,
     roundTripMs: roundTripTo(trip, first),
     // What began a moment before the numbers were true had not been reported by then.

@@ -7,16 +7,19 @@ import type { Strategy } from '../../shared/wire/snapshot.ts'
 
 /**
  * second_attempt: only the ledger knows whether its budget allows one. strategy, prefix, hedging: what only the ledger can do.
+ * trial: an endpoint of the cell waits for the one request that shows whether it is well, and only its ledger may send it there.
  * unknown_load: nothing fresh is known of the cell. own_burst: this isolate alone has since taken more than half of what was free then.
  * blind_wait: a draw would wait longer than the question takes.
  */
-export type AskReason = 'second_attempt' | 'strategy' | 'prefix' | 'hedging' | 'unknown_load' | 'own_burst' | 'blind_wait'
+export type AskReason = 'second_attempt' | 'strategy' | 'prefix' | 'hedging' | 'trial' | 'unknown_load' | 'own_burst' | 'blind_wait'
 
 export type Prospect = {
   readonly purpose: Purpose
   readonly strategy: Strategy
   readonly affinity: Affinity | null
   readonly mayHedge: boolean
+  /** An endpoint of the cell that could serve this request is published as probing. */
+  readonly onTrial: boolean
   /** The cell as last told; null when that is too long ago. */
   readonly load: CellLoad | null
   /** null when the row does not name the cell. */
@@ -31,6 +34,7 @@ export function whyAsk(at: Prospect): AskReason | null {
   if (at.strategy !== 'least-latency') return 'strategy'
   if (at.affinity?.kind === 'prefix') return 'prefix'
   if (at.mayHedge) return 'hedging'
+  if (at.onTrial) return 'trial'
   if (at.load === null || at.roundTripMs === null) return 'unknown_load'
   // The published numbers are a second old; a burst that came through here since must not be hidden by them.
   if (at.ownBurst > at.load.free / 2) return 'own_burst'

@@ -98,7 +98,7 @@ export const isochroneRegions =
       const load = isolate.freshLoads()?.cells.find(({ cell }) => cell === cellName(region)) ?? null
       const roundTripMs = world.roundTripMs(visit.request.origin, region)
       const ownBurst = isolate.live(region)
-      const why = whyAsk({ purpose: 'first', strategy: 'least-latency', affinity: null, mayHedge: false, load, roundTripMs, ownBurst })
+      const why = whyAsk({ purpose: 'first', strategy: 'least-latency', affinity: null, mayHedge: false, onTrial: false, load, roundTripMs, ownBurst })
       if (why) world.count(why)
       return why !== null
     }

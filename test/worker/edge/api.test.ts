@@ -84,7 +84,11 @@ describe('the API', () => {
     const response = await post('/v1/chat/completions', question('stream', { stream: true }))
     expect(response.headers.get('content-type')).toBe('text/event-stream')
     expect(await response.text()).toMatch(/^data: .*"1".*\n\ndata: .*"2".*\n\ndata: \[DONE\]\n\n$/)
-    await expect.poll(async () => (await ledger('stream@x').exchange({ snapshot: null, cell: null })).inFlight).toEqual({})
+    const inFlight = async () => {
+      const { endpoints } = await ledger('stream@x').exchange({ snapshot: null, cell: 'stream@x' })
+      return Object.values(endpoints).map((load) => load.inFlight)
+    }
+    await expect.poll(inFlight).toEqual([0])
   })
 
   it('ends a stream that the engine cut with an error frame', async () => {

@@ -56,7 +56,12 @@ export default defineConfig({
     cloudflareTest({
       wrangler: { configPath: path.join(root, 'wrangler.toml') },
       miniflare: {
-        bindings: { ALLOW_PRIVATE_ENDPOINTS: 'true', CREDENTIAL_KEY: 'test-credential-key-of-32-characters' },
+        bindings: {
+          ALLOW_PRIVATE_ENDPOINTS: 'true',
+          CREDENTIAL_KEY: 'test-credential-key-of-32-characters',
+          // No test is about how long this machine takes for a call.
+          LEDGER_WAIT_MS: '5000',
+        },
         outboundService: engines,
         workers: [
           {

@@ -17,7 +17,8 @@ export class Ledger extends DurableObject {
   results = new Map()
   behaviour = { generation: null, endpoints: {}, mood: 'live', hang: false, fail: false, old: false }
 
-  async exchange({ snapshot, signature, cell, probes, loads }) {
+  async exchange({ snapshot: whole, delta, signature, cell, probes, loads }) {
+    const snapshot = whole ?? this.changed(delta)
     this.exchanges.push({ generation: snapshot?.generation ?? null, cell, signature: signature ?? null, loads: loads?.seq ?? null })
     if (this.behaviour.hang) await new Promise((release) => this.hanging.push(release))
     if (this.behaviour.fail) throw new Error('ledger: out of order')
@@ -30,6 +31,23 @@ export class Ledger extends DurableObject {
     if (this.behaviour.old) return { generation, inFlight: {}, outcomes: {} }
     const answer = { generation, life: 'one', endpoints: this.behaviour.endpoints, blocks: [], queued: 0, load: null }
     return { ...answer, probes: told }
+  }
+
+  /** The snapshot at hand with a difference applied, in whatever order; null when it is of another one. */
+  changed(delta) {
+    if (!delta || delta.from !== this.snapshot?.generation) return null
+    const { head, regions, aliases, models, endpoints, gone, fractions, fractionsGone } = delta
+    const before = this.snapshot
+    const touched = new Set([...gone, ...endpoints.map(({ id }) => id)])
+    const rows = Object.entries({ ...before.fractions, ...fractions }).filter(([model]) => !fractionsGone.includes(model))
+    return {
+      ...head,
+      regions: regions ?? before.regions,
+      aliases: aliases ?? before.aliases,
+      models: models ?? before.models,
+      endpoints: [...before.endpoints.filter(({ id }) => !touched.has(id)), ...endpoints],
+      fractions: Object.fromEntries(rows),
+    }
   }
 
   probe({ id, endpoint, kind }) {
