@@ -5,13 +5,13 @@ import type { Random } from '../../shared/random.ts'
 import type { LeaseId, OriginName } from '../../shared/ids.ts'
 import type { Charge, OutcomeKind, Report, Settled } from '../../shared/wire/ledger.ts'
 import { countArrival, countOutcome, countRoundTrip, countWay } from './blocks.ts'
-import { isOut, observe } from './breaker.ts'
+import { isOut, observe, stateOf } from './breaker.ts'
 import { count as countAttempt } from './budget.ts'
 import { deadlineWithin, findLease, grant, leaseCount, settle as takeBack, type Lease } from './leases.ts'
 import type { Member } from './members.ts'
 import { capacityOf, mayTakeOut } from './panic.ts'
 import { remember } from './prefix-index.ts'
-import { lastGoodAtMs, learn, learnClass, newClassTimes } from './speed.ts'
+import { forgive, lastGoodAtMs, learn, learnClass, newClassTimes } from './speed.ts'
 import { classOf, outHere, type Book } from './state.ts'
 import { deny, pump } from './waiting.ts'
 
@@ -61,7 +61,10 @@ function settleOne(book: Book, settled: Settled, nowMs: number, random: Random):
   learn(member.speed, settled, nowMs)
   if (outcome === 'good' && settled.tookMs !== undefined && lease) learnTime(book, lease, settled.tookMs)
   const retryAfterMs = settled.retryAfterMs ?? null
+  const wasOnTrial = stateOf(member.breaker, nowMs) === 'half_open'
   observe(member.breaker, outcome, { nowMs, random, mayOpen: mayOpen(book, member, nowMs), retryAfterMs })
+  // Its slow start guards against a mistake; recorded failures would keep it from ever being asked.
+  if (wasOnTrial && stateOf(member.breaker, nowMs) === 'slow_start') forgive(member.speed)
 }
 
 function rememberSettled(book: Book, leaseId: LeaseId): void {

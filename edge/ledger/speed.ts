@@ -27,6 +27,12 @@ export function startFrom(speed: Speed, ms: number): void {
   if (isTime(ms)) include(speed.service, ms)
 }
 
+/** Its service time is measured anew: what its failures were recorded as says nothing of an endpoint that has proven itself well. */
+export function forgive({ service }: Speed): void {
+  service.samples = 0
+  service.value = 0
+}
+
 /** Takes a completion in. A cancelled one was cut at a moment that the client chose, so it teaches nothing. */
 export function learn(speed: Speed, settled: Completion, nowMs: number): void {
   if (settled.outcome === 'cancelled') return

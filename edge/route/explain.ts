@@ -61,13 +61,16 @@ export function explainCells({ snapshot, row, need, candidates, isSticky, loadOf
   return [...cells].map((cell) => {
     const share = row.find((each) => each.cell === cell)
     const load = loadOf(cell)
-    const { waitMs = null, blindWaitMs = null, ttftMs = null } = load ?? {}
-    const roundTripMs = share?.roundTripMs ?? null
+    const [waitMs, blindWaitMs, ttftMs] = [tenths(load?.waitMs), tenths(load?.blindWaitMs), tenths(load?.ttftMs)]
+    const roundTripMs = tenths(share?.roundTripMs)
     const fraction = share?.fraction ?? 0
     const predictedMs = roundTripMs === null || waitMs === null || ttftMs === null ? null : roundTripMs + waitMs + ttftMs
     return { cell, fraction, roundTripMs, waitMs, blindWaitMs, ttftMs, predictedMs, lost: whyLost(cell, fraction) }
   })
 }
+
+/** Nobody can tell finer times apart. */
+const tenths = (ms: number | null | undefined): number | null => (typeof ms === 'number' ? Math.round(ms * 10) / 10 : null)
 
 /** Whether the key's endpoint or cell was kept, in words. `ledger` is its own account; absent when it was not asked. */
 export function explainAffinity(kin: Affinity | null, granted: Granted | null, wasSpilled: boolean): RoundExplained['affinity'] {
