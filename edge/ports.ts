@@ -13,7 +13,7 @@ import type { Ask, AskAnswer, Charge, Credit, News, Settled, WaitAnswer } from '
 
 /** The snapshot as this isolate knows it. */
 export type Snapshots = {
-  /** Memory, else the origin's home object, else KV's last-known-good; null when none has one. */
+  /** Memory, checked with the origin's home when nobody has confirmed it lately; else the home's, else KV's last-known-good; null when none has one. */
   readonly current: (origin: OriginName) => Promise<Snapshot | null>
   /** A newer one than `known`, when memory or the home object has it; null when `known` was confirmed lately or nobody answers in time. */
   readonly newerThan: (known: Snapshot, origin: OriginName) => Promise<Snapshot | null>

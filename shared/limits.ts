@@ -60,6 +60,10 @@ export const limits = {
   ledgerWaitMsMax: 400,
   /** How long a refusal waits to learn whether the snapshot it rests on is out of date. */
   snapshotWaitMsMax: 500,
+  /** A snapshot that nobody has confirmed for so long is checked with the origin's home before a request is served by it: half of the promised two seconds. */
+  snapshotTrustMs: 1_000,
+  /** What that check may take: the home is in the same metropolis. Without an answer the request goes on, and the next check waits as long again. */
+  snapshotCheckMsMax: 50,
   /** A snapshot confirmed within this time is not checked again before a refusal. Half of the two seconds promised for a write. */
   snapshotFreshMs: 500,
   /** A key's record is read again after this time, or at once when the snapshot names the key as changed. */
@@ -92,6 +96,10 @@ export const limits = {
   ledgersHeldMax: 1_000,
   /** Live leases of one cell that an isolate remembers, to charge them again after the object's restart. */
   liveHeldMax: 4_096,
+  /** It tells their ends again as well, as far as they were told so shortly before: an object keeps its leases once a second. */
+  toldAgainMs: 2_000,
+  /** The latest of these, more than one isolate ends in that time. */
+  toldHeldMax: 2_048,
   /** Models whose loads one isolate remembers: a few kilobytes each. */
   loadsHeldMax: 1_000,
 
@@ -162,6 +170,8 @@ export const limits = {
   breakerGoodMin: 2,
   /** What any failure is recorded as: an engine that fails fast must not look fast. */
   failureRecordedMs: 5_000,
+  /** What failures add to an endpoint's service time is forgotten to a third in this time, as the breaker forgets them in its window. */
+  failureForgetMs: 10_000,
   failureRecordedMsMax: 300_000,
   /** After it closed an endpoint gets this part of its places, growing to all of them. */
   slowStartMs: 30_000,
@@ -169,6 +179,8 @@ export const limits = {
   /** A soft failure leaves an endpoint this part of its places (TCP's answer to congestion, gentler); they come back with time, and by a step with each good answer. */
   throttleShare: 0.7,
   throttleMs: 20_000,
+  /** One cut for all soft failures of so long: those of one burst say the same thing together. */
+  throttleEveryMs: 1_000,
   throttleGoodStep: 0.005,
   /** No more than this part of a cell's capacity is taken out; beyond it everything is used: panic. */
   ejectionShareMax: 0.5,

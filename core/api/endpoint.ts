@@ -36,13 +36,17 @@ const awsName = v.pipe(v.string('must be a text'), v.regex(sageMakerName, 'must 
 const region = v.pipe(v.string('must be a text'), v.regex(awsRegion, 'must be a region of AWS, such as eu-central-1'))
 
 /** Servers with a Prometheus page may have it elsewhere; the others have none. */
-const metricsOptions = v.strictObject({ metricsUrl: v.optional(pageUrl) })
+const onOrOff = v.optional(oneOf(['on', 'off']))
+/** A token costs money where somebody else runs the model, and a page that does not exist need not be asked for. */
+const generationOption = { generationProbe: onOrOff }
+const metricsOptions = v.strictObject({ ...generationOption, metricsProbe: onOrOff, metricsUrl: v.optional(pageUrl) })
 
 const optionsByKind = {
   openai: metricsOptions,
-  anthropic: v.strictObject({}),
+  anthropic: v.strictObject(generationOption),
   open_inference: metricsOptions,
   sagemaker: v.strictObject({
+    ...generationOption,
     targetVariant: v.optional(awsName),
     inferenceComponent: v.optional(awsName),
     region: v.optional(region),

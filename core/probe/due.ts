@@ -27,11 +27,12 @@ export const timeoutMsOf: Readonly<Record<ProbeKind, number>> = {
   status: limits.statusTimeoutMs,
 }
 
-/** The kinds of probes that can tell something of an endpoint. */
-export function probesOf({ kind, operations }: Pick<CatalogueEndpoint, 'kind' | 'operations'>): readonly ProbeKind[] {
+/** The kinds of probes that can tell something of an endpoint, without those its row switches off. */
+export function probesOf({ kind, operations, options }: Pick<CatalogueEndpoint, 'kind' | 'operations' | 'options'>): readonly ProbeKind[] {
   const able = operations ?? operationsOf[kind]
-  const generates = probedOperations.some((operation) => able.includes(operation))
-  return kindsOf[kind].filter((probe) => probe !== 'generation' || generates)
+  const generates = options['generationProbe'] !== 'off' && probedOperations.some((operation) => able.includes(operation))
+  const tells = options['metricsProbe'] !== 'off'
+  return kindsOf[kind].filter((probe) => (probe !== 'generation' || generates) && (probe !== 'metrics' || tells))
 }
 
 /** A ledger that has answered every call since `sinceMs`, in one life, the last time at `answeredAtMs`. Both by core's clock. */

@@ -6,7 +6,7 @@ import { limits } from '../../shared/limits.ts'
 import { err, ok } from '../../shared/result.ts'
 import { orElse, within, type Clock, type Timer } from '../../shared/time.ts'
 import type { CellId, LeaseId, OriginName } from '../../shared/ids.ts'
-import type { Ask, AskAnswer, Charge, LedgerCalls, News, Report } from '../../shared/wire/ledger.ts'
+import type { Ask, AskAnswer, Charge, LedgerCalls, News, Report, Settled } from '../../shared/wire/ledger.ts'
 import type { Ledgers, Question } from '../ports.ts'
 import { countRequest, creditsWanted, keepCredits, takeCredit, type CreditMemory } from '../route/credits.ts'
 import { count, emptyOutbox, noteRoundTrip, put, putBack, takeReport, type Outbox } from '../route/outbox.ts'
@@ -16,6 +16,8 @@ type Known = {
   readonly outbox: Outbox
   /** Its own leases there that are live, as they would be charged again, and since when. */
   readonly live: Map<LeaseId, { readonly charge: Charge; readonly sinceMs: number }>
+  /** Ends that it was told of late, oldest first: what it kept before a restart may still hold those leases. */
+  told: readonly { readonly settled: Settled; readonly atMs: number }[]
   life: string | null
   /** Places are scarce there: what comes back is told at once. */
   tight: boolean
@@ -47,7 +49,7 @@ export function ledgers(memory: LedgerMemory, sources: LedgerSources): Ledgers {
   const knownOf = (cell: CellId): Known => {
     const known = memory.known.get(cell)
     if (known) return known
-    const made: Known = { outbox: emptyOutbox(), live: new Map(), life: null, tight: false, flushPromisedAtMs: null }
+    const made: Known = { outbox: emptyOutbox(), live: new Map(), told: [], life: null, tight: false, flushPromisedAtMs: null }
     memory.known.set(cell, made)
     const oldest = memory.known.size > limits.ledgersHeldMax ? memory.known.keys().next().value : undefined
     if (oldest !== undefined) memory.known.delete(oldest)
@@ -83,8 +85,10 @@ export function ledgers(memory: LedgerMemory, sources: LedgerSources): Ledgers {
     const calling = async (): Promise<Answer | null> => call()
     const answer = await within(orElse(calling(), null), limits.reportWaitMsMax, null, timer)
     const known = knownOf(cell)
-    if (answer) hear(known, answer)
-    else if (report) putBack(known.outbox, report, (lease) => known.live.has(lease))
+    if (answer) {
+      hear(known, answer)
+      if (report) rememberTold(known, report)
+    } else if (report) putBack(known.outbox, report, (lease) => known.live.has(lease))
     return answer
   }
 
@@ -95,8 +99,16 @@ export function ledgers(memory: LedgerMemory, sources: LedgerSources): Ledgers {
     // An object that was restarted may not know what its earlier life granted.
     if (known.life !== null && life !== known.life) {
       for (const { charge } of known.live.values()) put(known.outbox, { charge: { ...charge, why: 'again' } })
+      for (const { settled } of known.told) put(known.outbox, { settled: { ...settled, again: true } })
+      known.told = []
     }
     known.life = life
+  }
+
+  const rememberTold = (known: Known, { settled }: Report): void => {
+    const atMs = clock.nowMs()
+    const recent = known.told.filter((each) => Math.abs(atMs - each.atMs) <= limits.toldAgainMs)
+    known.told = [...recent, ...settled.map((each) => ({ settled: each, atMs }))].slice(-limits.toldHeldMax)
   }
 
   const remember = (cell: CellId, charge: Charge): void => {

@@ -1,4 +1,5 @@
-// The snapshot as one isolate knows it: memory, the origin's home object, KV's last-known-good. Nobody polls: ledger answers bring news.
+// The snapshot as one isolate knows it: memory, the origin's home object, KV's last-known-good. Nobody polls: ledger answers bring news, and a
+// request that finds the memory unconfirmed for a second asks the home.
 // KV's copy must be signed where the deployment has a secret; one that is not counts as absent.
 
 import { limits } from '../../shared/limits.ts'
@@ -14,6 +15,8 @@ import type { RequestLine, Snapshots } from '../ports.ts'
 export type SnapshotMemory = {
   snapshot: Snapshot | null
   confirmedAtMs: number
+  /** When the home was last asked for a check, whether it answered or not. */
+  checkedAtMs?: number
   /** Whether this isolate's log has already heard of a copy that was refused. */
   refusalLogged?: boolean
 }
@@ -42,14 +45,17 @@ export function snapshots(memory: SnapshotMemory, sources: SnapshotSources): Sna
     if (generation >= known && generation > 0) memory.confirmedAtMs = clock.nowMs()
   }
 
-  const askHome = async (origin: OriginName, generation: number): Promise<void> => {
-    const answer = await within(
-      orElse(sources.home(homeNameOf(origin)).snapshotSince(generation), null),
-      limits.snapshotWaitMsMax,
-      null,
-      timer,
-    )
+  const askHome = async (origin: OriginName, generation: number, withinMs: number = limits.snapshotWaitMsMax): Promise<void> => {
+    const answer = await within(orElse(sources.home(homeNameOf(origin)).snapshotSince(generation), null), withinMs, null, timer)
     if (answer) adopt(answer)
+  }
+
+  /** Ledger answers bring news to a busy isolate; a quiet one, whose requests may need no ledger, has to look for itself. */
+  const check = async (known: Snapshot, origin: OriginName): Promise<void> => {
+    const nowMs = clock.nowMs()
+    if (nowMs - Math.max(memory.confirmedAtMs, memory.checkedAtMs ?? 0) < limits.snapshotTrustMs) return
+    memory.checkedAtMs = nowMs
+    await askHome(origin, known.generation, limits.snapshotCheckMsMax)
   }
 
   const readCopy = async (): Promise<Snapshot | null> => {
@@ -70,8 +76,8 @@ export function snapshots(memory: SnapshotMemory, sources: SnapshotSources): Sna
     adopt,
     newest,
     current: async (origin) => {
-      if (memory.snapshot) return memory.snapshot
-      await askHome(origin, 0)
+      if (memory.snapshot) await check(memory.snapshot, origin)
+      else await askHome(origin, 0)
       if (memory.snapshot) return memory.snapshot
       const stored = await readCopy()
       // Not confirmed: KV may be minutes behind, so the next refusal looks again.

@@ -5,7 +5,7 @@ import { limits } from '../../shared/limits.ts'
 import type { EndpointId, OriginName } from '../../shared/ids.ts'
 import type { Block, EndpointBlock, Settled } from '../../shared/wire/ledger.ts'
 
-type Counts = { -readonly [Field in keyof EndpointBlock]: EndpointBlock[Field] }
+type Counts = { -readonly [Field in keyof EndpointBlock]-?: number }
 type RoundTrips = { count: number; msSum: number }
 
 /** A block under way. Maps, because names come from outside and may be those of an object's own properties. */
@@ -35,16 +35,21 @@ const newDraft = (fromMs: number): Draft => ({
 
 export const newBlocks = (nowMs: number): Blocks => ({ draft: newDraft(nowMs), closed: [], lastSeq: 0, toldSeq: 0 })
 
-/** Counts what became of an attempt on the endpoint; its times when both are known and the answer was good. */
+/** Counts what became of an attempt on the endpoint, and what is known of a good answer's times. */
 export function countOutcome(blocks: Blocks, endpoint: EndpointId, settled: Pick<Settled, 'outcome' | 'ttfbMs' | 'tookMs'>): void {
   const counts = slot(blocks.draft.endpoints, endpoint, limits.blockEndpointsMax, noCounts)
   if (!counts) return
   counts[settled.outcome]++
   const { outcome, tookMs, ttfbMs } = settled
-  if (outcome !== 'good' || !isTime(tookMs) || !isTime(ttfbMs)) return
-  counts.timed++
-  counts.tookMsSum += tookMs
-  counts.ttfbMsSum += ttfbMs
+  if (outcome !== 'good') return
+  if (isTime(tookMs)) {
+    counts.timed++
+    counts.tookMsSum += tookMs
+  }
+  if (isTime(ttfbMs)) {
+    counts.ttfbTimed++
+    counts.ttfbMsSum += ttfbMs
+  }
 }
 
 /** Counts `n` requests from an origin. */
@@ -120,7 +125,16 @@ const blockOf = (draft: Draft, seq: number, untilMs: number): Block => ({
   ways: Object.fromEntries(draft.ways),
 })
 
-const noCounts = (): Counts => ({ good: 0, soft_failure: 0, hard_failure: 0, cancelled: 0, timed: 0, tookMsSum: 0, ttfbMsSum: 0 })
+const noCounts = (): Counts => ({
+  good: 0,
+  soft_failure: 0,
+  hard_failure: 0,
+  cancelled: 0,
+  timed: 0,
+  tookMsSum: 0,
+  ttfbTimed: 0,
+  ttfbMsSum: 0,
+})
 
 const noRoundTrips = (): RoundTrips => ({ count: 0, msSum: 0 })
 

@@ -6,14 +6,14 @@ import type { Random } from '../../shared/random.ts'
 import type { EndpointId, LeaseId } from '../../shared/ids.ts'
 import type { Ask, AskAnswer, EndpointLoad, Exchange, ExchangeAnswer, Flush, News } from '../../shared/wire/ledger.ts'
 import { close, confirm, unconfirmed } from './blocks.ts'
-import { keep as keepBreaker, restore as restoreBreaker, type KeptBreaker } from './breaker.ts'
-import { deadlineWithin, expire, findLease, grant, settle as takeBack, type Lease } from './leases.ts'
-import { canServe, loadOf } from './members.ts'
+import { keep as keepBreaker, restore as restoreBreaker, tryOut, type KeptBreaker } from './breaker.ts'
+import { deadlineWithin, expire, expireCredits, findLease, grant, settle as takeBack, type Lease } from './leases.ts'
+import { canServe, isOutByCore, isWithheld, loadOf } from './members.ts'
 import { placeFor, spend, type Decision } from './place.ts'
 import { findWaiting, inOrder, queueLength } from './queue.ts'
 import { fold } from './returns.ts'
 import { serviceMs, startFrom } from './speed.ts'
-import { loadNow, newsFor, noteOffered, take, takeLoads, type Book } from './state.ts'
+import { isCoreGone, loadNow, newsFor, noteOffered, take, takeLoads, type Book } from './state.ts'
 import { deny, pump, withoutRoom } from './waiting.ts'
 
 export { loadNow, newBook, take, takeLoads, type Book } from './state.ts'
@@ -62,6 +62,7 @@ export function report(book: Book, flush: Flush, nowMs: number, random: Random):
  * is then given beside it.
  */
 export function exchange(book: Book, given: Exchange, nowMs: number, random: Random): Omit<ExchangeAnswer, 'probes'> {
+  book.heardAtMs = nowMs
   if (given.snapshot) take(book, given.snapshot, given.delta ?? null)
   if (given.loads) takeLoads(book, given.loads)
   sweep(book, nowMs, random)
@@ -78,11 +79,19 @@ export function exchange(book: Book, given: Exchange, nowMs: number, random: Ran
   }
 }
 
-/** Ends what is over: leases at their deadlines, waits past theirs, grants nobody came for. At most once a second unless `now` says so, or the clock was put back. */
+/**
+ * Ends what is over: leases at their deadlines, waits past theirs, grants nobody came for. At most once a second unless `now` says so, or
+ * the clock was put back; but unused credits at once, for they last no longer than half of that.
+ */
 export function sweep(book: Book, nowMs: number, random: Random, now = false): void {
-  if (!now && Math.abs(nowMs - book.sweptAtMs) < limits.turnMs) return
+  const freed = expireCredits(book.leases, nowMs)
+  if (!now && Math.abs(nowMs - book.sweptAtMs) < limits.turnMs) {
+    if (freed > 0) pump(book, nowMs, random)
+    return
+  }
   book.sweptAtMs = nowMs
   expire(book.leases, nowMs)
+  if (isCoreGone(book, nowMs)) tryThoseOut(book, nowMs, random)
   for (const { ask: asked, untilMs } of inOrder(book.queue)) if (untilMs <= nowMs) deny(book, asked.leaseId, nowMs)
   for (const [leaseId, { answer, atMs }] of book.decided) {
     if (nowMs - atMs <= limits.queueClaimMs) continue
@@ -92,8 +101,17 @@ export function sweep(book: Book, nowMs: number, random: Random, now = false): v
   pump(book, nowMs, random)
 }
 
-const endpointLoads = (book: Book, nowMs: number): Record<EndpointId, EndpointLoad> =>
-  Object.fromEntries([...book.members].map(([id, member]) => [id, loadOf(member, book.leases, nowMs)]))
+/** What core took out before it went comes back through its breaker: on trial, one request at a time. */
+function tryThoseOut({ members, snapshot }: Book, nowMs: number, random: Random): void {
+  for (const member of members.values()) {
+    if (snapshot && !isWithheld(member) && isOutByCore(member, snapshot, nowMs)) tryOut(member.breaker, nowMs, random)
+  }
+}
+
+function endpointLoads({ members, leases, snapshot }: Book, nowMs: number): Record<EndpointId, EndpointLoad> {
+  if (!snapshot) return {}
+  return Object.fromEntries([...members].map(([id, member]) => [id, loadOf(member, { snapshot, leases }, nowMs)]))
+}
 
 // ---- What a restart needs ----
 
@@ -102,6 +120,8 @@ export type Kept = {
   readonly breakers: readonly (readonly [EndpointId, KeptBreaker])[]
   /** Mean service times in milliseconds of the endpoints that have one. Earlier releases kept none. */
   readonly services?: readonly (readonly [EndpointId, number])[]
+  /** Addresses of the endpoints that all this is about. Earlier releases kept none, and are believed. */
+  readonly urls?: readonly (readonly [EndpointId, string])[]
 }
 
 /**
@@ -118,23 +138,33 @@ export const keep = (book: Book): Kept => ({
     const ms = serviceMs(speed)
     return ms === null ? [] : [[id, ms] as const]
   }),
+  urls: [...book.members].map(([id, { endpoint }]) => [id, endpoint.url] as const),
 })
 
-/** Takes over what an earlier life kept; leases that have ended meanwhile are left out. Called after `take`. */
+/**
+ * Takes over what an earlier life kept; leases that have ended meanwhile are left out, and of an endpoint whose address has changed since
+ * nothing is learnt. Called after `take`.
+ */
 export function restore(book: Book, kept: Kept, nowMs: number): void {
+  const urls = new Map(kept.urls)
+  const hasMoved = (id: EndpointId): boolean => {
+    const url = book.members.get(id)?.endpoint.url
+    return url !== undefined && urls.has(id) && urls.get(id) !== url
+  }
   const services = new Map(kept.services)
   for (const [id, lease] of kept.leases) {
     const believedMs = believedServices * (services.get(lease.endpoint) ?? Number.POSITIVE_INFINITY)
     const deadlineMs = Math.min(deadlineWithin(lease.deadlineMs, nowMs), nowMs + believedMs)
-    if (deadlineMs > nowMs) grant(book.leases, id, { ...lease, deadlineMs, kind: 'kept' })
+    const kind = lease.kind === 'moved' || hasMoved(lease.endpoint) ? 'moved' : 'kept'
+    if (deadlineMs > nowMs) grant(book.leases, id, { ...lease, deadlineMs, kind })
   }
   for (const [id, breaker] of kept.breakers) {
     const member = book.members.get(id)
-    if (member) book.members.set(id, { ...member, breaker: restoreBreaker(breaker, nowMs) })
+    if (member && !hasMoved(id)) book.members.set(id, { ...member, breaker: restoreBreaker(breaker, nowMs) })
   }
   for (const [id, ms] of services) {
     const speed = book.members.get(id)?.speed
-    if (speed) startFrom(speed, ms)
+    if (speed && !hasMoved(id)) startFrom(speed, ms)
   }
   noteOffered(book, nowMs)
 }

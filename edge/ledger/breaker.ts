@@ -1,6 +1,7 @@
 // Whether an endpoint gets requests, and how many at once, by what became of those it had. It only ever judges by outcomes: a probe
 // that answers does not close what traffic opened. Exact counts in one-second buckets, because a burst of failures must weigh what it is.
 // Half-open, a place is given like any other: one in flight at most, so a request that its client cancelled frees the trial by itself.
+// Then only requests sent since count: what was on its way when it opened has been answered for.
 
 import { limits } from '../../shared/limits.ts'
 import type { Random } from '../../shared/random.ts'
@@ -19,8 +20,11 @@ export type Breaker = {
   openings: number
   /** When it last closed: the begin of the slow start; null: it never was open. */
   closedAtMs: number | null
-  /** Its part of the places at `fromMs`, growing from then on; before then (the engine named a time to come back) one place. */
-  throttle: { readonly share: number; readonly fromMs: number }
+  /**
+   * Its part of the places at `fromMs`, growing from then on; before then (the engine named a time to come back) one place.
+   * `cutAtMs`: when it was last cut; null: never.
+   */
+  throttle: { readonly share: number; readonly fromMs: number; readonly cutAtMs: number | null }
   reason: string | null
   seenMs: number
 }
@@ -32,7 +36,7 @@ export const newBreaker = (): Breaker => ({
   trialsGood: 0,
   openings: 0,
   closedAtMs: null,
-  throttle: { share: 1, fromMs: 0 },
+  throttle: { share: 1, fromMs: 0, cutAtMs: null },
   reason: null,
   seenMs: 0,
 })
@@ -40,8 +44,10 @@ export const newBreaker = (): Breaker => ({
 export type Observed = {
   readonly nowMs: number
   readonly random: Random
-  /** Whether one more endpoint may be taken out (ejection ceiling). Until it may, this one stays in, however bad. */
-  readonly mayOpen: boolean
+  /** When the request was sent, or its lease was granted. */
+  readonly sentAtMs: number
+  /** Whether one more endpoint may be taken out (ejection ceiling). Until it may, this one stays in, however bad. Asked only when it matters. */
+  readonly mayOpen: () => boolean
   /** Of a soft failure: when the engine wants to be asked again. */
   readonly retryAfterMs?: number | null
 }
@@ -74,13 +80,14 @@ function observeGood(breaker: Breaker, at: Observed): void {
   breaker.hardRun = 0
   const { throttle } = breaker
   if (nowMs >= throttle.fromMs) {
-    breaker.throttle = { share: Math.min(1, throttledShare(throttle, nowMs) + limits.throttleGoodStep), fromMs: nowMs }
+    breaker.throttle = { ...throttle, share: Math.min(1, throttledShare(throttle, nowMs) + limits.throttleGoodStep), fromMs: nowMs }
   }
   switch (stateOf(breaker, nowMs)) {
     case 'open':
       // Sent before it opened.
       return
     case 'half_open':
+      if (!isTrial(breaker, at)) return
       breaker.trialsGood++
       if (breaker.trialsGood >= limits.breakerGoodMin) close(breaker, nowMs)
       return
@@ -89,15 +96,24 @@ function observeGood(breaker: Breaker, at: Observed): void {
   }
 }
 
-function observeSoft(breaker: Breaker, { nowMs, retryAfterMs }: Observed): void {
+function observeSoft(breaker: Breaker, at: Observed): void {
+  const { nowMs } = at
   add(breaker.window, 'soft', nowMs)
-  const backMs = nowMs + boundedWaitMs(retryAfterMs)
-  const share = limits.throttleShare * (nowMs < breaker.throttle.fromMs ? breaker.throttle.share : throttledShare(breaker.throttle, nowMs))
-  breaker.throttle = { share, fromMs: Math.max(breaker.throttle.fromMs, backMs) }
+  const waitMs = boundedWaitMs(at.retryAfterMs)
+  throttleBack(breaker, nowMs, nowMs + waitMs)
   if (breaker.openUntilMs === null) return
+  if (isTrial(breaker, at)) breaker.trialsGood = 0
   // No trial before the time that the engine named; it does not count as an opening.
-  breaker.openUntilMs = Math.max(breaker.openUntilMs, backMs)
-  breaker.trialsGood = 0
+  if (waitMs > 0) breaker.openUntilMs = Math.max(breaker.openUntilMs, nowMs + waitMs)
+}
+
+/** One cut for all that fail together: each of them says the same thing, and a burst must not leave one place of a hundred. */
+function throttleBack(breaker: Breaker, nowMs: number, backMs: number): void {
+  const { throttle } = breaker
+  const share = nowMs < throttle.fromMs ? throttle.share : throttledShare(throttle, nowMs)
+  const fromMs = Math.max(throttle.fromMs, backMs)
+  const wasCut = throttle.cutAtMs !== null && nowMs - throttle.cutAtMs < limits.throttleEveryMs
+  breaker.throttle = wasCut ? { ...throttle, share, fromMs } : { share: limits.throttleShare * share, fromMs, cutAtMs: nowMs }
 }
 
 function observeHard(breaker: Breaker, at: Observed): void {
@@ -107,8 +123,9 @@ function observeHard(breaker: Breaker, at: Observed): void {
     case 'open':
       return
     case 'half_open':
+      if (!isTrial(breaker, at)) return
       breaker.trialsGood = 0
-      if (at.mayOpen) open(breaker, '1 hard failure on trial (limit 0)', at)
+      if (at.mayOpen()) open(breaker, '1 hard failure on trial (limit 0)', at)
       return
     default:
       openIfBad(breaker, at)
@@ -117,8 +134,11 @@ function observeHard(breaker: Breaker, at: Observed): void {
 
 function openIfBad(breaker: Breaker, at: Observed): void {
   const reason = badness(breaker, at.nowMs)
-  if (reason !== null && at.mayOpen) open(breaker, reason, at)
+  if (reason !== null && at.mayOpen()) open(breaker, reason, at)
 }
+
+/** Whether the request was sent since it is half-open. */
+const isTrial = ({ openUntilMs }: Breaker, { sentAtMs }: Observed): boolean => openUntilMs !== null && sentAtMs >= openUntilMs
 
 function badness({ window, hardRun }: Breaker, nowMs: number): string | null {
   if (hardRun >= limits.breakerConsecutive) return `${hardRun} hard failures in a row (limit ${limits.breakerConsecutive})`
@@ -137,6 +157,14 @@ function open(breaker: Breaker, reason: string, { nowMs, random }: Observed): vo
   breaker.openUntilMs = nowMs + backoffMs / 2 + (backoffMs / 2) * random()
   breaker.trialsGood = 0
   breaker.reason = reason
+}
+
+/** Core had taken it out and can no longer let it in: from a moment of the next `slowStartMs` on it is tried like one that opened by itself. */
+export function tryOut(breaker: Breaker, nowMs: number, random: Random): void {
+  followClock(breaker, nowMs)
+  breaker.openUntilMs = nowMs + limits.slowStartMs * random()
+  breaker.trialsGood = 0
+  breaker.reason = 'called unhealthy by a core that has gone silent'
 }
 
 /** What was counted before is forgotten: it would open again at once. */
@@ -191,11 +219,14 @@ function followClock(breaker: Breaker, nowMs: number): void {
   if (backMs <= 0) return
   if (breaker.openUntilMs !== null) breaker.openUntilMs -= backMs
   if (breaker.closedAtMs !== null) breaker.closedAtMs -= backMs
-  breaker.throttle = { ...breaker.throttle, fromMs: breaker.throttle.fromMs - backMs }
+  const { share, fromMs, cutAtMs } = breaker.throttle
+  breaker.throttle = { share, fromMs: fromMs - backMs, cutAtMs: cutAtMs === null ? null : cutAtMs - backMs }
 }
 
 /** What a restart needs. Counts are left out: they are gone in seconds anyway. */
-export type KeptBreaker = Pick<Breaker, 'openUntilMs' | 'openings' | 'closedAtMs' | 'throttle' | 'reason'>
+export type KeptBreaker = Pick<Breaker, 'openUntilMs' | 'openings' | 'closedAtMs' | 'reason'> & {
+  readonly throttle: Omit<Breaker['throttle'], 'cutAtMs'>
+}
 
 export const keep = ({ openUntilMs, openings, closedAtMs, throttle, reason }: Breaker): KeptBreaker => ({
   openUntilMs,
@@ -214,7 +245,7 @@ export function restore(kept: KeptBreaker, nowMs: number): Breaker {
     openUntilMs: openUntilMs === null ? null : Math.min(openUntilMs, latestMs),
     openings,
     closedAtMs: closedAtMs === null ? null : Math.min(closedAtMs, nowMs),
-    throttle: { ...throttle, fromMs: Math.min(throttle.fromMs, latestMs) },
+    throttle: { share: throttle.share, fromMs: Math.min(throttle.fromMs, latestMs), cutAtMs: null },
     reason,
     seenMs: nowMs,
   }

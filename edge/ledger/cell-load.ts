@@ -2,7 +2,7 @@
 
 import { blindWaitMs } from '../../shared/erlang.ts'
 import { limits } from '../../shared/limits.ts'
-import type { CellId } from '../../shared/ids.ts'
+import type { CellId, VersionId } from '../../shared/ids.ts'
 import type { CellLoad } from '../../shared/wire/loads.ts'
 import type { Candidate } from './pick.ts'
 
@@ -24,7 +24,7 @@ export function note(offered: Offered, count: number, nowMs: number): void {
 export type CellView = {
   readonly cell: CellId
   readonly candidates: readonly Candidate[]
-  readonly queued: number
+  readonly queued: ReadonlyMap<VersionId, number>
   readonly offered: Offered
   /** Mean service time in milliseconds of the whole cell. */
   readonly serviceMs: number
@@ -46,15 +46,31 @@ export function predictedWaitMs(candidates: readonly Candidate[], ahead: number)
 
 export function cellLoadOf({ cell, candidates, queued, offered, serviceMs, ttftMs }: CellView): CellLoad {
   const used = candidates.filter((each) => !each.out)
-  const slots = used.reduce((sum, each) => sum + each.cap, 0)
-  const room = used.reduce((sum, each) => sum + Math.max(0, each.cap - each.inFlight), 0)
+  const slots = capsOf(used)
   const rates = used.reduce((sum, each) => sum + each.rate, 0)
-  const waitMs = room > queued ? 0 : predictedWaitMs(used, queued)
   // The smoothed level forgets a burst that has just come; the present one knows nothing of the noise. The fuller of the two is the safer.
   const load = Math.max(offered.level, offered.newest.count)
   const blind = blindWaitMs(
     used.map((each) => ({ slots: each.cap, serviceMs, share: rates > 0 ? each.rate / rates : 0 })),
     load,
   )
-  return { cell, slots, free: room - queued, waitMs, blindWaitMs: blind, ttftMs }
+  return { cell, slots, ...roomIn(used, queued), blindWaitMs: blind, ttftMs }
+}
+
+const capsOf = (candidates: readonly Candidate[]): number => candidates.reduce((sum, each) => sum + each.cap, 0)
+
+/**
+ * Free places and the wait for one. Versions share no places, so what waits for one takes nothing from another: where any has a place free
+ * those count, and where none has, the version with the most places speaks for the cell.
+ */
+function roomIn(candidates: readonly Candidate[], queued: CellView['queued']): Pick<CellLoad, 'free' | 'waitMs'> {
+  const parts = [...Map.groupBy(candidates, ({ version }) => version)].map(([version, among]) => ({
+    among,
+    ahead: queued.get(version) ?? 0,
+    free: among.reduce((sum, each) => sum + Math.max(0, each.cap - each.inFlight), 0) - (queued.get(version) ?? 0),
+  }))
+  const free = parts.reduce((sum, part) => sum + Math.max(0, part.free), 0)
+  if (free > 0) return { free, waitMs: 0 }
+  const [most] = parts.toSorted((a, b) => capsOf(b.among) - capsOf(a.among))
+  return { free: most?.free ?? 0, waitMs: predictedWaitMs(most?.among ?? [], most?.ahead ?? 0) }
 }

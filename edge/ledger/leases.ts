@@ -10,23 +10,34 @@ export type Lease = {
   readonly deadlineMs: number
   readonly version: VersionId
   readonly operation: Operation | null
-  /** granted: asked for. charged: dispatched without asking. credit: granted ahead, not used yet. kept: of an earlier life, not told again yet. */
-  readonly kind: 'granted' | 'charged' | 'credit' | 'kept'
-  /** When it was granted on an endpoint on trial, as the one request that shows how it is. */
-  readonly trialSinceMs?: number
+  /**
+   * granted: asked for. charged: dispatched without asking. credit: granted ahead, not used yet. kept: of an earlier life, not told again yet.
+   * moved: on the server that its endpoint stood for before its address changed; it takes no place on the new one.
+   */
+  readonly kind: 'granted' | 'charged' | 'credit' | 'kept' | 'moved'
+  /** When it was granted, or its charge was heard. */
+  readonly sinceMs: number
+  /** Whether it was granted on an endpoint on trial, as the one request that shows how it is. */
+  readonly trial?: boolean
 }
 
-/** Two views of one set: by id to find a lease, by endpoint so that a count is the size of a set. Only the functions below change them. */
-export type Leases = { readonly byId: Map<LeaseId, Lease>; readonly byEndpoint: Map<EndpointId, Set<LeaseId>> }
+/** Views of one set: by id to find a lease, by endpoint so that a count is the size of a set. Only the functions below change them. */
+export type Leases = {
+  readonly byId: Map<LeaseId, Lease>
+  /** Without those that have moved. */
+  readonly byEndpoint: Map<EndpointId, Set<LeaseId>>
+  /** Ends of unused credits, in the order in which they were granted: all last equally long, so the first ends first. */
+  readonly creditEndsMs: Map<LeaseId, number>
+}
 
-export const noLeases = (): Leases => ({ byId: new Map(), byEndpoint: new Map() })
+export const noLeases = (): Leases => ({ byId: new Map(), byEndpoint: new Map(), creditEndsMs: new Map() })
 
 export const inFlight = (leases: Leases, endpoint: EndpointId): number => leases.byEndpoint.get(endpoint)?.size ?? 0
 
 /** Requests on the endpoint that are its trial now. One that has shown nothing for so long may last, or be lost: it no longer keeps the next away. */
 export function trialsOf({ byId, byEndpoint }: Leases, endpoint: EndpointId, nowMs: number): number {
-  const trials = [...(byEndpoint.get(endpoint) ?? [])].map((id) => byId.get(id)?.trialSinceMs)
-  return trials.filter((sinceMs) => sinceMs !== undefined && nowMs - sinceMs < limits.firstTokenMsDefault).length
+  const held = [...(byEndpoint.get(endpoint) ?? [])].map((id) => byId.get(id))
+  return held.filter((lease) => lease?.trial === true && Math.abs(nowMs - lease.sinceMs) < limits.firstTokenMsDefault).length
 }
 
 /** A deadline as somebody else named it: later than any request may last, or no number at all, it is the latest there can be. */
@@ -44,6 +55,8 @@ export const findLease = (leases: Leases, id: LeaseId): Lease | null => leases.b
 export function grant(leases: Leases, id: LeaseId, lease: Lease): void {
   settle(leases, id)
   leases.byId.set(id, lease)
+  if (lease.kind === 'moved') return
+  if (lease.kind === 'credit') leases.creditEndsMs.set(id, lease.deadlineMs)
   const held = leases.byEndpoint.get(lease.endpoint)
   if (held) held.add(id)
   else leases.byEndpoint.set(lease.endpoint, new Set([id]))
@@ -54,6 +67,7 @@ export function settle(leases: Leases, id: LeaseId): Lease | null {
   const lease = leases.byId.get(id)
   if (!lease) return null
   leases.byId.delete(id)
+  leases.creditEndsMs.delete(id)
   const held = leases.byEndpoint.get(lease.endpoint)
   held?.delete(id)
   if (held?.size === 0) leases.byEndpoint.delete(lease.endpoint)
@@ -65,4 +79,23 @@ export function expire(leases: Leases, nowMs: number): number {
   const over = [...leases.byId].filter(([, lease]) => lease.deadlineMs <= nowMs)
   for (const [id] of over) settle(leases, id)
   return over.length
+}
+
+/** Drops every unused credit whose time has come; returns how many there were. Looks at no more than those. */
+export function expireCredits(leases: Leases, nowMs: number): number {
+  let over = 0
+  for (const [id, endMs] of leases.creditEndsMs) {
+    if (endMs > nowMs) break
+    settle(leases, id)
+    over++
+  }
+  return over
+}
+
+/** The endpoint stands for another server now: what runs on the one before is counted there no more, and what was granted ahead ends. */
+export function moveAway(leases: Leases, endpoint: EndpointId): void {
+  for (const id of [...(leases.byEndpoint.get(endpoint) ?? [])]) {
+    const lease = settle(leases, id)
+    if (lease && lease.kind !== 'credit') grant(leases, id, { ...lease, kind: 'moved' })
+  }
 }

@@ -39,36 +39,37 @@ export function isWithheld({ endpoint }: Member): boolean {
 }
 
 /**
- * Whether it is out. Core's word holds until requests show otherwise: with core gone, an endpoint that came back through its trial must
- * not stay out because of an old page.
+ * Whether core's word on it still holds. It does until requests show otherwise: with core gone, an endpoint that answers again must not
+ * stay out, nor on trial, because of an old page.
  */
-export function isOutNow(member: Member, snapshot: Snapshot, nowMs: number): boolean {
-  const { endpoint, breaker, speed } = member
-  if (isOut(breaker, nowMs)) return true
-  if (endpoint.state !== 'unhealthy' || endpoint.health === 'probing' || stateOf(breaker, nowMs) !== 'closed') return false
-  return (lastGoodAtMs(speed) ?? 0) <= snapshot.publishedAtMs
-}
+const isCoresWord = ({ breaker, speed }: Member, { publishedAtMs }: Snapshot, nowMs: number): boolean =>
+  stateOf(breaker, nowMs) === 'closed' && (lastGoodAtMs(speed) ?? 0) <= publishedAtMs
 
-const isOnTrial = ({ endpoint, breaker }: Member, nowMs: number): boolean => {
-  const state = stateOf(breaker, nowMs)
-  return state === 'half_open' || (endpoint.health === 'probing' && state === 'closed')
-}
+/** Whether it is out because core says so, and not by its breaker. */
+export const isOutByCore = (member: Member, snapshot: Snapshot, nowMs: number): boolean =>
+  member.endpoint.state === 'unhealthy' && member.endpoint.health !== 'probing' && isCoresWord(member, snapshot, nowMs)
+
+export const isOutNow = (member: Member, snapshot: Snapshot, nowMs: number): boolean =>
+  isOut(member.breaker, nowMs) || isOutByCore(member, snapshot, nowMs)
+
+const isOnTrial = (member: Member, snapshot: Snapshot, nowMs: number): boolean =>
+  stateOf(member.breaker, nowMs) === 'half_open' || (member.endpoint.health === 'probing' && isCoresWord(member, snapshot, nowMs))
 
 /** How many requests it may have in flight now; while it is on trial one, beside those that still run from before: a long answer must not put the trial off. */
-export function capNow(member: Member, leases: Leases, nowMs: number): number {
+export function capNow(member: Member, { snapshot, leases }: Pick<View, 'snapshot' | 'leases'>, nowMs: number): number {
   const { breaker, endpoint } = member
-  if (!isOnTrial(member, nowMs)) return capOf(breaker, endpoint.slots, nowMs)
+  if (!isOnTrial(member, snapshot, nowMs)) return capOf(breaker, endpoint.slots, nowMs)
   return Math.min(endpoint.slots, inFlight(leases, endpoint.id) - trialsOf(leases, endpoint.id, nowMs) + 1)
 }
 
 /** Mean service time in milliseconds of those measured of late, else of those ever measured, else a plausible one. */
 export function meanServiceMs(members: readonly Member[], nowMs: number): number {
   const ofLate = members.filter(({ speed }) => !isStale(speed, nowMs))
-  return meanOf(ofLate) ?? meanOf(members) ?? serviceMsUnmeasured
+  return meanOf(ofLate, nowMs) ?? meanOf(members, nowMs) ?? serviceMsUnmeasured
 }
 
-function meanOf(members: readonly Member[]): number | null {
-  const known = members.map(({ speed }) => serviceMs(speed)).filter((ms) => ms !== null)
+function meanOf(members: readonly Member[], nowMs: number): number | null {
+  const known = members.map(({ speed }) => serviceMs(speed, nowMs)).filter((ms) => ms !== null)
   return known.length > 0 ? known.reduce((sum, ms) => sum + ms, 0) / known.length : null
 }
 
@@ -98,13 +99,14 @@ export function candidatesOf(members: readonly Member[], view: View, nowMs: numb
     const weight = weightOf(member)
     return {
       id: endpoint.id,
+      version: endpoint.version,
       slots: endpoint.slots,
       weight,
       inFlight: inFlight(view.leases, endpoint.id),
-      cap: capNow(member, view.leases, nowMs),
-      rate: (endpoint.slots * weight * 1_000) / ((isStale(speed, nowMs) ? null : serviceMs(speed)) ?? meanMs),
+      cap: capNow(member, view, nowMs),
+      rate: (endpoint.slots * weight * 1_000) / ((isStale(speed, nowMs) ? null : serviceMs(speed, nowMs)) ?? meanMs),
       prefillMs: prefills[index] ?? bestMs,
-      onTrial: isOnTrial(member, nowMs),
+      onTrial: isOnTrial(member, view.snapshot, nowMs),
       unproven: endpoint.state === 'unknown' && lastGoodAtMs(speed) === null,
       out: isOutNow(member, view.snapshot, nowMs),
     }
@@ -112,11 +114,11 @@ export function candidatesOf(members: readonly Member[], view: View, nowMs: numb
 }
 
 /** What core is told of an endpoint. */
-export const loadOf = (member: Member, leases: Leases, nowMs: number): EndpointLoad => ({
-  inFlight: inFlight(leases, member.endpoint.id),
-  cap: capNow(member, leases, nowMs),
+export const loadOf = (member: Member, view: Pick<View, 'snapshot' | 'leases'>, nowMs: number): EndpointLoad => ({
+  inFlight: inFlight(view.leases, member.endpoint.id),
+  cap: capNow(member, view, nowMs),
   breaker: stateOf(member.breaker, nowMs),
-  serviceMs: serviceMs(member.speed),
+  serviceMs: serviceMs(member.speed, nowMs),
   ttftMs: ttftMs(member.speed),
   lastGoodAtMs: lastGoodAtMs(member.speed),
   reason: reasonOf(member.breaker),

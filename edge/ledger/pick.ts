@@ -3,7 +3,7 @@
 
 import { limits } from '../../shared/limits.ts'
 import type { Random } from '../../shared/random.ts'
-import type { EndpointId } from '../../shared/ids.ts'
+import type { EndpointId, VersionId } from '../../shared/ids.ts'
 import type { Affinity, Considered } from '../../shared/wire/ledger.ts'
 import type { Strategy } from '../../shared/wire/snapshot.ts'
 import { affine } from './affine.ts'
@@ -13,6 +13,7 @@ import { next, type Smooth } from './smooth.ts'
 /** An endpoint that could serve the request, as it is at this moment. */
 export type Candidate = {
   readonly id: EndpointId
+  readonly version: VersionId
   readonly slots: number
   readonly weight: number
   readonly inFlight: number

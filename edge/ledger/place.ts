@@ -73,8 +73,8 @@ const tokensOf = (book: Book, asked: Ask) => (endpoint: EndpointId) => {
 
 function give(book: Book, asked: Ask, picked: Picked & { readonly onTrial: boolean }, nowMs: number): Granted {
   const { version, operation = null, deadlineMs } = asked
-  const trial = picked.onTrial ? { trialSinceMs: nowMs } : {}
-  grant(book.leases, asked.leaseId, { endpoint: picked.id, deadlineMs, version, operation, kind: 'granted', ...trial })
+  const trial = picked.onTrial ? { trial: true } : {}
+  grant(book.leases, asked.leaseId, { endpoint: picked.id, deadlineMs, version, operation, kind: 'granted', sinceMs: nowMs, ...trial })
   if ((asked.purpose ?? 'first') === 'first') countAttempt(book.budget, 'first', nowMs)
   if (asked.affinity && asked.affinity.blocks.length > 0) remember(book.turns.prefixes, picked.id, asked.affinity.blocks)
   const hedgeAfterMs = asked.purpose === 'hedge' ? null : hedgeAfter(book, asked, nowMs)
@@ -85,10 +85,10 @@ function give(book: Book, asked: Ask, picked: Picked & { readonly onTrial: boole
 function hedgeAfter(book: Book, asked: Ask, nowMs: number): number | null {
   if (!modelOf(book)?.hedging) return null
   const times = book.classes.get(classOf(asked.version, asked.operation ?? null))
-  const ms = times ? p95Ms(times) : null
-  const members = [...book.members.values()]
-  if (ms === null || ms > limits.hedgeTookMsMax || !mayHedge(book.budget, nowMs, useOf(book, members, nowMs))) return null
-  return ms
+  // The percentile sorts: it comes last, when nothing else says no.
+  if (!times || !mayHedge(book.budget, nowMs, useOf(book, [...book.members.values()], nowMs))) return null
+  const ms = p95Ms(times)
+  return ms !== null && ms <= limits.hedgeTookMsMax ? ms : null
 }
 
 /** Leases ahead, out of what is free and nobody waits for. */
@@ -108,7 +108,7 @@ function aheadFor(book: Book, asked: Ask, rule: Rule, { snapshot, nowMs, random 
     const leaseId = `${asked.leaseId}+${number}` as LeaseId
     const expiresAtMs = nowMs + limits.creditMs
     const { version, operation = null } = asked
-    grant(book.leases, leaseId, { endpoint: picked.id, deadlineMs: expiresAtMs, version, operation, kind: 'credit' })
+    grant(book.leases, leaseId, { endpoint: picked.id, deadlineMs: expiresAtMs, version, operation, kind: 'credit', sinceMs: nowMs })
     credits.push({ leaseId, endpoint: picked.id, expiresAtMs })
   }
   return credits

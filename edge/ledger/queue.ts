@@ -1,7 +1,8 @@
 // Who waits for a place, and in which order: by priority, and within one as they came. Pure; bounded by length and by each one's time.
+// Versions share nothing but the queue's length, so none may take more than half of it while another waits: a stuck canary must not fill it.
 
 import { limits } from '../../shared/limits.ts'
-import type { LeaseId } from '../../shared/ids.ts'
+import type { LeaseId, VersionId } from '../../shared/ids.ts'
 import { priorities, type Ask, type Priority } from '../../shared/wire/ledger.ts'
 
 export type Waiting = {
@@ -22,6 +23,13 @@ export const newQueue = (): Queue => ({ critical: new Map(), standard: new Map()
 export const priorityOf = (ask: Pick<Ask, 'priority'>): Priority => priorities.find((each) => each === ask.priority) ?? 'standard'
 
 export const queueLength = (queue: Queue): number => priorities.reduce((sum, priority) => sum + queue[priority].size, 0)
+
+/** How many wait for each version. */
+export function queuedByVersion(queue: Queue): ReadonlyMap<VersionId, number> {
+  const counts = new Map<VersionId, number>()
+  for (const { ask } of inOrder(queue)) counts.set(ask.version, (counts.get(ask.version) ?? 0) + 1)
+  return counts
+}
 
 /** How many would be served before this one if it came now. Those of other versions wait for other endpoints. */
 export function aheadOf(queue: Queue, asked: Pick<Ask, 'priority' | 'version'>): number {
@@ -56,12 +64,34 @@ export function leave(queue: Queue, id: LeaseId): Waiting | null {
   return waiting
 }
 
-/** The newest of the lowest priority below this one: whom a more important request may displace in a full queue. */
-export function displaced(queue: Queue, by: Priority): LeaseId | null {
-  const lower = priorities.slice(priorities.indexOf(by) + 1).toReversed()
-  for (const priority of lower) {
-    const newest = [...queue[priority].keys()].at(-1)
-    if (newest !== undefined) return newest
+/** How a request comes into the queue: into a free place, into that of another, who must go, or not at all. */
+export type Entry = 'free' | 'refused' | { readonly displaces: LeaseId }
+
+const shareMax = limits.queueMax / 2
+
+/** A full queue gives the place of one of a version that has more than its half, else of a less important one; likewise a full half. */
+export function entryFor(queue: Queue, asked: Pick<Ask, 'priority' | 'version'>): Entry {
+  const all = queueLength(queue)
+  const counts = queuedByVersion(queue)
+  const own = counts.get(asked.version) ?? 0
+  const hasItsHalf = own >= shareMax && own < all
+  if (all < limits.queueMax && !hasItsHalf) return 'free'
+  const priority = priorityOf(asked)
+  if (hasItsHalf) return displacing(newest(queue, lowerThan(priority), asked.version))
+  const crowding = [...counts].find(([version, count]) => version !== asked.version && count > shareMax)?.[0]
+  return displacing(crowding === undefined ? newest(queue, lowerThan(priority)) : newest(queue, priorities.toReversed(), crowding))
+}
+
+const displacing = (displaces: LeaseId | null): Entry => (displaces === null ? 'refused' : { displaces })
+
+/** The priorities below this one, the lowest first. */
+const lowerThan = (priority: Priority): readonly Priority[] => priorities.slice(priorities.indexOf(priority) + 1).toReversed()
+
+/** The last that came of the first of these priorities that has any, of one version or of all. */
+function newest(queue: Queue, among: readonly Priority[], version?: VersionId): LeaseId | null {
+  for (const priority of among) {
+    const found = [...queue[priority].values()].findLast(({ ask }) => version === undefined || ask.version === version)
+    if (found) return found.ask.leaseId
   }
   return null
 }

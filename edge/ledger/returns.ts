@@ -41,7 +41,8 @@ function chargeOne(book: Book, charge: Charge, nowMs: number): void {
   const held = findLease(book.leases, leaseId)
   if (held && held.kind !== 'credit' && held.kind !== 'kept') return
   if (!held && leaseCount(book.leases) >= limits.leasesMax) return
-  grant(book.leases, leaseId, { endpoint, deadlineMs, version, operation, kind: 'charged' })
+  const trial = held?.trial ? { trial: true } : {}
+  grant(book.leases, leaseId, { endpoint, deadlineMs, version, operation, kind: 'charged', sinceMs: held?.sinceMs ?? nowMs, ...trial })
   if (charge.why !== 'again') countAttempt(book.budget, 'first', nowMs)
   if (charge.affinity && charge.affinity.blocks.length > 0) remember(book.turns.prefixes, endpoint, charge.affinity.blocks)
 }
@@ -52,6 +53,8 @@ function settleOne(book: Book, settled: Settled, nowMs: number, random: Random):
   const lease = takeBack(book.leases, leaseId)
   if (book.settledLately.has(leaseId) || deny(book, leaseId, nowMs)) return
   book.decided.delete(leaseId)
+  // Heard before by an earlier life, or of a server that its endpoint no longer stands for: its place is free, and that is all.
+  if (settled.again || lease?.kind === 'moved') return rememberSettled(book, leaseId)
   const endpoint = lease?.endpoint ?? settled.endpoint
   const member = endpoint && book.members.get(endpoint)
   // A credit that nobody used says nothing of its endpoint.
@@ -62,7 +65,8 @@ function settleOne(book: Book, settled: Settled, nowMs: number, random: Random):
   if (outcome === 'good' && settled.tookMs !== undefined && lease) learnTime(book, lease, settled.tookMs)
   const retryAfterMs = settled.retryAfterMs ?? null
   const wasOnTrial = stateOf(member.breaker, nowMs) === 'half_open'
-  observe(member.breaker, outcome, { nowMs, random, mayOpen: mayOpen(book, member, nowMs), retryAfterMs })
+  const sentAtMs = lease?.sinceMs ?? nowMs - (settled.tookMs ?? Number.POSITIVE_INFINITY)
+  observe(member.breaker, outcome, { nowMs, random, sentAtMs, mayOpen: () => mayOpen(book, member, nowMs), retryAfterMs })
   // Its slow start guards against a mistake; recorded failures would keep it from ever being asked.
   if (wasOnTrial && stateOf(member.breaker, nowMs) === 'slow_start') forgive(member.speed)
 }

@@ -1,5 +1,7 @@
 // How fast an endpoint is, from its own completions. A failure counts as a slow answer however quickly it came, for else an endpoint
-// that fails at once would look like the fastest; but it says nothing about first tokens. Numbers from outside are checked here.
+// that fails at once would look like the fastest; but it says nothing about first tokens. What failures add is forgotten with time, not only
+// with good answers: an endpoint that answers in milliseconds would hardly be asked again after a single one. Numbers from outside are
+// checked here.
 
 import { limits } from '../../shared/limits.ts'
 import type { Settled } from '../../shared/wire/ledger.ts'
@@ -10,10 +12,23 @@ type Mean = { samples: number; value: number }
 /** First tokens against prompt tokens: both means, and how they vary together. */
 type Slope = { samples: number; tokens: number; ttftMs: number; variance: number; covariance: number }
 
-export type Speed = { readonly service: Mean; readonly ttft: Mean; readonly prefill: Slope; lastGoodAtMs: number | null; seenAtMs: number }
+export type Speed = {
+  /** Of good answers. */
+  readonly service: Mean
+  /** What failures add to it, as of the last completion. */
+  penaltyMs: number
+  /** Good ones and failures. */
+  completions: number
+  readonly ttft: Mean
+  readonly prefill: Slope
+  lastGoodAtMs: number | null
+  seenAtMs: number
+}
 
 export const newSpeed = (): Speed => ({
   service: { samples: 0, value: 0 },
+  penaltyMs: 0,
+  completions: 0,
   ttft: { samples: 0, value: 0 },
   prefill: { samples: 0, tokens: 0, ttftMs: 0, variance: 0, covariance: 0 },
   lastGoodAtMs: null,
@@ -27,18 +42,28 @@ export function startFrom(speed: Speed, ms: number): void {
   if (isTime(ms)) include(speed.service, ms)
 }
 
-/** Its service time is measured anew: what its failures were recorded as says nothing of an endpoint that has proven itself well. */
-export function forgive({ service }: Speed): void {
-  service.samples = 0
-  service.value = 0
+/** Its failures are forgotten: it has proven itself well. */
+export function forgive(speed: Speed): void {
+  speed.penaltyMs = 0
 }
 
 /** Takes a completion in. A cancelled one was cut at a moment that the client chose, so it teaches nothing. */
 export function learn(speed: Speed, settled: Completion, nowMs: number): void {
   if (settled.outcome === 'cancelled') return
+  const penaltyMs = penaltyNow(speed, nowMs)
   speed.seenAtMs = nowMs
-  if (settled.outcome === 'good') learnGood(speed, settled, nowMs)
-  else include(speed.service, recordedMs(settled))
+  speed.completions++
+  // As if all completions were in one mean: a good one leaves less of what failures added, a failure moves the sum towards its record.
+  const weight = weightOf(speed.completions)
+  if (settled.outcome === 'good') {
+    speed.penaltyMs = penaltyMs * (1 - weight)
+    learnGood(speed, settled, nowMs)
+  } else speed.penaltyMs = penaltyMs + weight * Math.max(0, recordedMs(settled) - speed.service.value - penaltyMs)
+}
+
+/** What failures add now. Where no good answer was ever seen there is nothing to go back to, and it stays. */
+function penaltyNow({ service, penaltyMs, seenAtMs }: Speed, nowMs: number): number {
+  return service.samples === 0 ? penaltyMs : penaltyMs * Math.exp(-Math.max(0, nowMs - seenAtMs) / limits.failureForgetMs)
 }
 
 function learnGood(speed: Speed, { ttfbMs, tookMs, promptTokens }: Completion, nowMs: number): void {
@@ -55,8 +80,11 @@ function recordedMs({ tookMs, retryAfterMs }: Completion): number {
   return Math.min(limits.failureRecordedMsMax, Math.max(limits.failureRecordedMs, ownMs))
 }
 
-/** Mean service time in milliseconds; null while nothing was seen. */
-export const serviceMs = ({ service }: Speed): number | null => (service.samples > 0 ? service.value : null)
+/** Mean service time in milliseconds with what failures add to it; null while nothing was seen. */
+export function serviceMs(speed: Speed, nowMs = speed.seenAtMs): number | null {
+  const { service, penaltyMs } = speed
+  return service.samples > 0 || penaltyMs > 0 ? service.value + penaltyNow(speed, nowMs) : null
+}
 
 /** Mean time to the first token in milliseconds, over good answers; null while none was seen. */
 export const ttftMs = ({ ttft }: Speed): number | null => (ttft.samples > 0 ? ttft.value : null)

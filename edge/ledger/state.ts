@@ -11,12 +11,12 @@ import { newBlocks, type Blocks } from './blocks.ts'
 import { isOut } from './breaker.ts'
 import { newBudget, type Budget } from './budget.ts'
 import { cellLoadOf, newOffered, note, type Offered } from './cell-load.ts'
-import { inFlight, leaseCount, noLeases, type Leases } from './leases.ts'
+import { inFlight, leaseCount, moveAway, noLeases, type Leases } from './leases.ts'
 import { candidatesOf, isOutNow, isWithheld, meanServiceMs, renew, type Member, type Members } from './members.ts'
 import { capacityOf, isPanic } from './panic.ts'
 import type { Turns } from './pick.ts'
 import { forget, newPrefixIndex } from './prefix-index.ts'
-import { newQueue, queueLength, type Queue } from './queue.ts'
+import { newQueue, queuedByVersion, queueLength, type Queue } from './queue.ts'
 import { newSmooth } from './smooth.ts'
 import { ttftMs, type ClassTimes } from './speed.ts'
 
@@ -45,6 +45,8 @@ export type Book = {
   /** Requests sent on to other cells since their numbers were last heard. */
   readonly sentOn: Map<CellId, number>
   readonly offered: Offered
+  /** Core's last call, or the begin of this life. */
+  heardAtMs: number
   sweptAtMs: number
 }
 
@@ -66,6 +68,7 @@ export const newBook = (cell: CellId, life: string, nowMs: number): Book => ({
   settledLately: new Map(),
   sentOn: new Map(),
   offered: newOffered(nowMs),
+  heardAtMs: nowMs,
   sweptAtMs: nowMs,
 })
 
@@ -82,7 +85,12 @@ export function take(book: Book, snapshot: Snapshot, delta: Delta | null = null)
     book.members,
     snapshot.endpoints.filter(({ cell }) => cell === book.cell),
   )
-  for (const [id, member] of before) if (book.members.get(id) !== member) forget(book.turns.prefixes, id)
+  for (const [id, member] of before) {
+    const present = book.members.get(id)
+    if (present === member) continue
+    forget(book.turns.prefixes, id)
+    if (present) moveAway(book.leases, id)
+  }
 }
 
 /** Takes over loads, unless they are older than those at hand. `seq` decides and not core's clock, which may be put back. */
@@ -106,6 +114,9 @@ export const outHere = (book: Book, snapshot: Snapshot, nowMs: number) => (id: E
   const member = book.members.get(id)
   return member === undefined || isOutNow(member, snapshot, nowMs)
 }
+
+/** Whether core has been silent for so long that its words must not keep endpoints out. A clock that was put back tells no age: it counts as long. */
+export const isCoreGone = ({ heardAtMs }: Book, nowMs: number): boolean => Math.abs(nowMs - heardAtMs) >= limits.loadsFreshMs
 
 /** Part of the slots in use, of those members that may be used. */
 export function useOf(book: Book, members: readonly Member[], nowMs: number): number {
@@ -154,7 +165,7 @@ export function loadNow(book: Book, nowMs: number): CellLoad | null {
   return cellLoadOf({
     cell: book.cell,
     candidates,
-    queued: queueLength(book.queue),
+    queued: queuedByVersion(book.queue),
     offered: book.offered,
     serviceMs: meanServiceMs(members, nowMs),
     ttftMs: times.length > 0 ? times.reduce((sum, ms) => sum + ms, 0) / times.length : null,

@@ -9,7 +9,7 @@ import { elsewhere } from './elsewhere.ts'
 import { canServe } from './members.ts'
 import { considered } from './pick.ts'
 import { placeFor, type Decision, type Moment, type Place } from './place.ts'
-import { aheadOf, displaced, enqueue, findWaiting, inOrder, leave, priorityOf, queueLength } from './queue.ts'
+import { aheadOf, enqueue, entryFor, findWaiting, inOrder, leave, priorityOf, queueLength } from './queue.ts'
 import { classOf, presentLoad, type Book } from './state.ts'
 
 /** What becomes of a request that has to wait for one of the place's candidates. */
@@ -25,11 +25,9 @@ export function withoutRoom(book: Book, asked: Ask, { candidates }: Place, momen
   const retryAfterMs = Math.max(limits.retryAfterMsDefault, Math.min(limits.retryAfterMsMax, Math.ceil(waitMs)))
   const untilMs = Math.min(asked.deadlineMs - limits.leaseGraceMs, nowMs + limits.queueMsMax[priority])
   if (nowMs + waitMs > untilMs) return { denied: 'no_room', retryAfterMs, ...seen }
-  if (queueLength(book.queue) >= limits.queueMax) {
-    const displacedId = displaced(book.queue, priority)
-    if (displacedId === null) return { denied: 'no_room', retryAfterMs, ...seen }
-    deny(book, displacedId, nowMs)
-  }
+  const entry = entryFor(book.queue, asked)
+  if (entry === 'refused') return { denied: 'no_room', retryAfterMs, ...seen }
+  if (entry !== 'free') deny(book, entry.displaces, nowMs)
   enqueue(book.queue, asked, nowMs, waitMs)
   return { queued: { predictedMs: waitMs }, ...seen }
 }

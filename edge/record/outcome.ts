@@ -26,13 +26,14 @@ export function settledAfterFailure({ lease, endpoint }: Routed, { outcome, refu
   return { leaseId: lease, outcome, ttfbMs: null, endpoint: endpoint.id, retryAfterMs, ...(outcome === 'good' ? {} : { tookMs }) }
 }
 
-/** An answer that has ended. `stream`: only then is the time to the first token apart from the rest, and says what a prompt's tokens cost. */
+/** An answer that has ended. `stream`: only then is the time to the first token apart from the rest, and tells what a prompt's tokens cost. */
 export function settledAfterAnswer(
   { lease, endpoint }: Routed,
   ended: Ended,
   took: { readonly ttfbMs: number; readonly tookMs: number; readonly stream: boolean },
 ): Settled {
-  const { ttfbMs, tookMs, stream } = took
+  const { tookMs, stream } = took
+  const ttfbMs = stream ? took.ttfbMs : null
   const promptTokens = stream ? uncachedTokens(ended.usage) : null
   return { leaseId: lease, outcome: outcomeOf(ended), ttfbMs, endpoint: endpoint.id, tookMs, promptTokens }
 }

@@ -121,7 +121,7 @@ export type WaitAnswer = News & { readonly lease: Granted | null; readonly denie
 export type Settled = {
   readonly leaseId: LeaseId
   readonly outcome: OutcomeKind
-  /** From sending to the first token. */
+  /** From sending to the first token; null where none was seen apart from the rest: an answer in one piece has none. */
   readonly ttfbMs: number | null
   readonly endpoint?: EndpointId
   /** From sending to the last byte. */
@@ -130,6 +130,8 @@ export type Settled = {
   readonly retryAfterMs?: number | null
   /** Prompt tokens that were not in the engine's cache, as far as known. */
   readonly promptTokens?: number | null
+  /** An earlier life of the object has heard it: it frees the lease, should that have been kept, and is counted no more. */
+  readonly again?: boolean
 }
 
 /**
@@ -163,9 +165,11 @@ export type Flush = { readonly cell: CellId; readonly generation: number; readon
 
 /** Sums of one endpoint over a block. */
 export type EndpointBlock = Readonly<Record<OutcomeKind, number>> & {
-  /** Over good answers whose time is known: how many, and the sums in milliseconds. */
+  /** Over good answers whose time is known: how many, and their sum in milliseconds. */
   readonly timed: number
   readonly tookMsSum: number
+  /** Likewise of times to the first token, which only streams have; absent in blocks of earlier releases: as many as `timed`. */
+  readonly ttfbTimed?: number
   readonly ttfbMsSum: number
 }
 

@@ -33,7 +33,10 @@ export type ModelLoads = {
   readonly weights: Readonly<Record<EndpointId, number>>
 }
 
-/** The loads of a model when they are of use at this time; null when unknown or too old to rely on. */
+/**
+ * The loads of a model when they are of use at this time; null when unknown, or too old to rely on. Those from further ahead than that are
+ * not: one of the two clocks is wrong then, so nobody can tell their age, and they would count as fresh until this clock has caught up.
+ */
 export function freshLoads(loads: ModelLoads | null | undefined, nowMs: number, freshMs: number): ModelLoads | null {
-  return loads && nowMs - loads.atMs < freshMs ? loads : null
+  return loads && Math.abs(nowMs - loads.atMs) < freshMs ? loads : null
 }

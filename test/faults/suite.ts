@@ -67,42 +67,39 @@ const odd = (except: readonly FaultName[]) => (Object.keys(oddities) as Oddity[]
 const good = 'vllm/text'
 const goodText = textOf('text')
 
-/** Declares the whole suite. The servers are registered once: that takes longer than to ask them all. */
+/**
+ * Declares the whole suite, dialect by dialect. Each case of a retry has a model of its own: a cell allows only so many second attempts,
+ * and an endpoint that has failed is asked less.
+ */
 export function faultSuite({ file, dialects, serving = {} }: Suite): void {
+  for (const spoken of dialects) describe(spoken.dialect, () => dialectSuite(spoken, `${file}-${spoken.dialect}`, serving))
+}
+
+function dialectSuite({ dialect, except = [] }: Spoken, file: string, serving: Serving): void {
   let gateway: Gateway
+  // The servers are registered once: that takes longer than to ask them all.
   beforeAll(async () => {
     gateway = await openGateway(file)
     const models: Record<string, ModelRow> = {}
-    for (const { except = [] } of dialects) {
-      for (const fault of before(except)) {
-        models[`covered/${fault}`] = { endpoints: [`fault/${fault}`, good] }
-        models[`alone/${fault}`] = { endpoints: [`fault/${fault}`] }
-      }
-      for (const fault of [...after(except), ...odd(except)]) models[`covered/${fault}`] = { endpoints: [`fault/${fault}`, good] }
+    for (const fault of before(except)) {
+      for (const mode of modesOf(fault)) models[`covered/${fault}/${mode}`] = { endpoints: [`fault/${fault}`, good] }
+      models[`alone/${fault}`] = { endpoints: [`fault/${fault}`] }
     }
+    for (const fault of [...after(except), ...odd(except)]) models[`covered/${fault}`] = { endpoints: [`fault/${fault}`, good] }
     await gateway.serve(models, serving)
   })
   afterAll(() => gateway.close())
-
-  for (const spoken of dialects) dialectSuite(spoken, () => gateway)
-}
-
-function dialectSuite({ dialect, except = [] }: Spoken, opened: () => Gateway): void {
-  let gateway: Gateway
-  beforeAll(() => {
-    gateway = opened()
-  })
 
   describe(`${dialect}, before the first token`, () => {
     const cases = before(except).flatMap((fault) => modesOf(fault).map((mode) => [fault, mode] as const))
 
     it.each(cases)('%s, %s: another endpoint answers', async (fault, mode) => {
       const asked = gateway.upstream.tally(`fault/${fault}`).asked
-      const heard = await gateway.askAndHear(dialect, `covered/${fault}`, mode === 'stream')
+      const heard = await gateway.askAndHear(dialect, `covered/${fault}/${mode}`, mode === 'stream')
       expect(heard.raw, 'what the caller got').not.toContain('the engine core has died')
       expect({ status: heard.status, cut: heard.cut }).toEqual({ status: 200, cut: false })
       expect(gateway.upstream.tally(`fault/${fault}`).asked, 'the faulty endpoint was asked once').toBe(asked + 1)
-      expect(heard.headers.get('isochrone-endpoint')).toBe(gateway.endpointOf(`covered/${fault}`, 2))
+      expect(heard.headers.get('isochrone-endpoint')).toBe(gateway.endpointOf(`covered/${fault}/${mode}`, 2))
       expectWhole(dialect, heard, mode)
     })
 

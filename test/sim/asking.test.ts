@@ -1,12 +1,10 @@
 // A question to the ledger costs a round trip: it is asked only when it pays, and that is as good as the better of always and never.
 
 import { describe, expect, it } from 'vitest'
-import { meansOf, playOnce } from './harness/play.ts'
+import { memoryOf } from './harness/play.ts'
 import { asking } from './scenarios/asking.ts'
 
-const seeds = [1, 2]
-const at = (policy: string, load: number) =>
-  meansOf(seeds.map((seed) => playOnce(asking, { load, serviceTimeS: 1 }, policy, { seed, requests: 30_000 })))
+const at = memoryOf(asking, { seeds: [1, 2], requests: 20_000 })
 
 describe('asking when it pays', () => {
   it.each([0.3, 0.5, 0.7, 0.85])('at load %s is at most a tenth slower than the better of always and never', (load) => {

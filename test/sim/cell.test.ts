@@ -1,12 +1,10 @@
 // One region: the exact ledger against the central queue that knows everything, and against what others do.
 
 import { describe, expect, it } from 'vitest'
-import { meansOf, playOnce } from './harness/play.ts'
+import { memoryOf } from './harness/play.ts'
 import { cell } from './scenarios/cell.ts'
 
-const seeds = [1, 2]
-const at = (policy: string, load: number, serviceTimeS = 1) =>
-  meansOf(seeds.map((seed) => playOnce(cell, { load, serviceTimeS }, policy, { seed, requests: 40_000 })))
+const at = memoryOf(cell, { seeds: [1, 2], requests: 40_000 })
 
 describe('at load 0.85 with services of 1 s', () => {
   it('at most 0.1 % of the requests wait for more than a second', () => {

@@ -1,5 +1,5 @@
 // A platform under a steady load, with the means to break parts of it by name and to read from the admin API what became of that.
-// Beside the platform's own three engines there is a fourth in the first region, so that a ledger has something to choose from.
+// Each region has one engine; where a ledger shall have something to choose from, the first region gets a second one.
 
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
@@ -42,7 +42,13 @@ export type StatusRow = {
 
 type Engine = { readonly url: string; readonly controlUrl: string; readonly pid: number; readonly roundTripMs: number }
 
-/** The second engine of the first region. */
+export type Terms = Pick<LoadOptions, 'mix' | 'perS' | 'seed' | 'timeoutMs'> & {
+  readonly hasSibling?: boolean
+  readonly env?: Readonly<Record<string, string>>
+}
+
+/** The nearest engine to whoever asks on this machine, and the second one beside it. */
+export const nearest = 'local-us-east'
 export const sibling = 'local-us-east-2'
 
 export class Scene {
@@ -61,10 +67,8 @@ export class Scene {
     this.#own = own
   }
 
-  static async open(
-    so: Pick<LoadOptions, 'mix' | 'perS' | 'seed' | 'timeoutMs'>,
-    env: Readonly<Record<string, string>> = {},
-  ): Promise<Scene> {
+  /** `hasSibling`: with a second engine in the first region. `env`: of the platform. */
+  static async open({ hasSibling = false, env = {}, ...load }: Terms): Promise<Scene> {
     const platform = await startPlatform({ env })
     const { dev } = platform
     const engines = new Map(
@@ -75,8 +79,8 @@ export class Scene {
     )
     const own: EngineProcess[] = []
     try {
-      await addSibling(platform, engines, own)
-      return new Scene(platform, startLoad({ ...so, edgeUrl: dev.edgeUrl, apiKey: dev.apiKey, model: dev.model }), engines, own)
+      if (hasSibling) await addSibling(platform, engines, own)
+      return new Scene(platform, startLoad({ ...load, edgeUrl: dev.edgeUrl, apiKey: dev.apiKey, model: dev.model }), engines, own)
     } catch (cause) {
       await Promise.all(own.map((engine) => engine.stop()))
       await platform.stop()

@@ -108,7 +108,9 @@ export async function openGateway(file: string): Promise<Gateway> {
       row.endpoints.map((endpoint, index) => {
         const { script, ...more } = typeof endpoint === 'string' ? { script: endpoint } : endpoint
         const weight = index === 0 ? weights.first : weights.others
-        const common = { region: 'us-east', url: upstream.url, servedName: script, slots: 64, weight, ...so.endpoint }
+        // Scripts count what they are asked: nobody but the test may ask.
+        const options = { generationProbe: 'off', ...(so.endpoint?.kind === 'anthropic' ? {} : { metricsProbe: 'off' }) }
+        const common = { region: 'us-east', url: upstream.url, servedName: script, slots: 64, weight, options, ...so.endpoint }
         return { id: endpointOf(model, index + 1), version: idOf(model), ...common, ...more }
       }),
     )

@@ -46,13 +46,26 @@ export function playOnce(scenario: Scenario, of: Case, policy: string, extent: {
   return { scenario: scenario.name, policy, load, serviceTimeS, seed, meanWaitS, meanTtftS, p99TtftS, slowShare, refusedShare, shares }
 }
 
+/** Means over seeds, each policy and case played once however often it is asked for. */
+export function memoryOf(scenario: Scenario, { seeds, requests }: Extent): (policy: string, load: number, serviceTimeS?: number) => Means {
+  const played = new Map<string, Means>()
+  return (policy, load, serviceTimeS = 1) => {
+    const name = [policy, load, serviceTimeS].join(' ')
+    const known = played.get(name) ?? meansOf(seeds.map((seed) => playOnce(scenario, { load, serviceTimeS }, policy, { seed, requests })))
+    played.set(name, known)
+    return known
+  }
+}
+
 export function* play(scenario: Scenario, { seeds, requests }: Extent): Generator<Row> {
   for (const of of scenario.cases)
     for (const policy of Object.keys(scenario.policies)) for (const seed of seeds) yield playOnce(scenario, of, policy, { seed, requests })
 }
 
+export type Means = Omit<Row, 'seed'>
+
 /** Means over the seeds of one policy in one case. */
-export function meansOf(rows: readonly Row[]): Omit<Row, 'seed' | 'shares'> & { readonly shares: Readonly<Record<string, number>> } {
+export function meansOf(rows: readonly Row[]): Means {
   const [first] = rows
   if (!first) throw new Error('meansOf: no rows')
   const mean = (of: (row: Row) => number) => rows.reduce((sum, row) => sum + of(row), 0) / rows.length

@@ -23,6 +23,8 @@ export type Visit = {
   /** What it has spent on ways so far; the rest of its time was waiting. */
   travelMs: number
   attempts: number
+  /** When the last attempt got its slot; 0 before. */
+  startedAtMs: number
 }
 
 export type Policy = {
@@ -95,6 +97,7 @@ export class World {
       serviceMs: request.serviceMs,
       onStart: () => {
         const gone = this.nowMs - request.atMs
+        visit.startedAtMs = this.nowMs
         if (request.atMs >= this.#measuredFromMs) this.#meter.add(gone - visit.travelMs, gone + backMs)
         this.#policy?.started?.(visit, station)
       },
@@ -133,7 +136,7 @@ export class World {
       const request = demand[index]
       if (!request) return
       this.timeline.at(request.atMs, () => {
-        policy.arrive({ request, travelMs: 0, attempts: 0 })
+        policy.arrive({ request, travelMs: 0, attempts: 0, startedAtMs: 0 })
         arrive(index + 1)
       })
     }

@@ -1,6 +1,6 @@
 // One cell's real ledger (edge/ledger/book.ts) inside the simulated world: what the Durable Object is to it on the platform.
 
-import { ask, awaitGrant, exchange, newBook, report, sweep, take, takeLoads, type Book } from '../../../edge/ledger/book.ts'
+import { ask, awaitGrant, exchange, keep, newBook, report, restore, sweep, take, takeLoads, type Book } from '../../../edge/ledger/book.ts'
 import type { EndpointId, LeaseId } from '../../../shared/ids.ts'
 import type {
   Ask,
@@ -33,7 +33,8 @@ export type Placed = {
 }
 
 export class Ledger {
-  readonly book: Book
+  book: Book
+  isDown = false
   readonly #world: World
   readonly #attempts = new Map<Visit, { readonly leaseId: LeaseId; readonly atMs: number }>()
 
@@ -96,10 +97,29 @@ export class Ledger {
     sweep(this.book, this.#world.nowMs, this.#world.random)
   }
 
-  charge(leaseId: LeaseId, endpoint: EndpointId, why: Charge['why']): Charge {
-    return { leaseId, endpoint, version, deadlineMs: this.#world.nowMs + deadlineMs, why }
+  /** It answers nobody any more. */
+  fail(): void {
+    this.isDown = true
+  }
+
+  /** It is back, as another life that knows what the one before had stored. */
+  restart(): void {
+    const { book } = this
+    const { nowMs } = this.#world
+    this.isDown = false
+    this.book = newBook(book.cell, `${book.life}+`, nowMs)
+    if (book.snapshot) take(this.book, book.snapshot)
+    restore(this.book, keep(book), nowMs)
   }
 }
+
+export const chargeOf = ({ nowMs }: World, leaseId: LeaseId, endpoint: EndpointId, why: Charge['why']): Charge => ({
+  leaseId,
+  endpoint,
+  version,
+  deadlineMs: nowMs + deadlineMs,
+  why,
+})
 
 /** How an attempt is told of that took so long from the isolate's sending to its first token and to its end. */
 export function settledOf(leaseId: LeaseId, station: number, outcome: OutcomeKind, ms: { ttfb: number; took: number }): Settled {

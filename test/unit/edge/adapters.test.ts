@@ -115,7 +115,21 @@ describe('the snapshot', () => {
     expect((await port({ snapshot: null, confirmedAtMs: 0 }, home, snapshotOf([], { generation: 2 })).current(enam))?.generation).toBe(2)
     await home.exchange({ snapshot: snapshotOf([], { generation: 3 }), cell: null })
     expect((await port({ snapshot: null, confirmedAtMs: 0 }, home, snapshotOf([], { generation: 2 })).current(enam))?.generation).toBe(3)
-    expect((await port({ snapshot: snapshotOf([], { generation: 1 }), confirmedAtMs: 0 }, home).current(enam))?.generation).toBe(1)
+    const confirmed = { snapshot: snapshotOf([], { generation: 1 }), confirmedAtMs: Date.now() }
+    expect((await port(confirmed, home).current(enam))?.generation).toBe(1)
+  })
+
+  it('that nobody has confirmed for a second is checked with the home, once, and served all the same when the home is silent', async () => {
+    const home = fakeLedger()
+    await home.exchange({ snapshot: snapshotOf([], { generation: 3 }), cell: null })
+    const quiet = { snapshot: snapshotOf([], { generation: 1 }), confirmedAtMs: Date.now() - limits.snapshotTrustMs }
+    expect((await port(quiet, home).current(enam))?.generation).toBe(3)
+
+    let asked = 0
+    const silent = { ...home, snapshotSince: () => new Promise<never>(() => asked++) }
+    const memory = { snapshot: snapshotOf([], { generation: 1 }), confirmedAtMs: 0 }
+    for (let i = 0; i < 3; i++) expect((await port(memory, silent).current(enam))?.generation).toBe(1)
+    expect(asked).toBe(1)
   })
 
   it('never goes back', () => {

@@ -17,6 +17,7 @@ import type { Block } from '../../../shared/wire/ledger.ts'
 
 const a = 'a' as EndpointId
 const weur = 'weur' as OriginName
+const none = { good: 0, soft_failure: 0, hard_failure: 0, cancelled: 0, timed: 0, tookMsSum: 0, ttfbTimed: 0, ttfbMsSum: 0 }
 
 function closed(fill: (blocks: Blocks) => void): Block | undefined {
   const blocks = newBlocks(1_000)
@@ -30,6 +31,7 @@ describe('a block', () => {
     const block = closed((blocks) => {
       countOutcome(blocks, a, { outcome: 'good', ttfbMs: 50, tookMs: 400 })
       countOutcome(blocks, a, { outcome: 'good', ttfbMs: 70, tookMs: 600 })
+      countOutcome(blocks, a, { outcome: 'good', ttfbMs: null, tookMs: 200 })
       countOutcome(blocks, a, { outcome: 'good', ttfbMs: null })
       countOutcome(blocks, a, { outcome: 'hard_failure', ttfbMs: null, tookMs: 5 })
       countOutcome(blocks, a, { outcome: 'soft_failure', ttfbMs: 1, tookMs: 1 })
@@ -44,7 +46,9 @@ describe('a block', () => {
       seq: 1,
       fromMs: 1_000,
       untilMs: 2_000,
-      endpoints: { a: { good: 3, soft_failure: 1, hard_failure: 1, cancelled: 1, timed: 2, tookMsSum: 1_000, ttfbMsSum: 120 } },
+      endpoints: {
+        a: { good: 4, soft_failure: 1, hard_failure: 1, cancelled: 1, timed: 3, tookMsSum: 1_200, ttfbTimed: 2, ttfbMsSum: 120 },
+      },
       arrivals: { weur: 7 },
       roundTrips: { weur: { count: 2, msSum: 26 } },
       ways: { blind: 2 },
@@ -61,7 +65,7 @@ describe('a block', () => {
       countOutcome(blocks, a, { outcome: 'good', ttfbMs: ms, tookMs: 5 })
       countOutcome(blocks, a, { outcome: 'good', ttfbMs: 5, tookMs: ms })
     })
-    expect(block).toMatchObject({ roundTrips: {}, endpoints: { a: { good: 2, timed: 0, tookMsSum: 0, ttfbMsSum: 0 } } })
+    expect(block).toMatchObject({ roundTrips: {}, endpoints: { a: { good: 2, timed: 1, tookMsSum: 5, ttfbTimed: 1, ttfbMsSum: 5 } } })
   })
 
   it.each([Number.NaN, -1, 0, 0.5, Number.POSITIVE_INFINITY])('takes no count of %s', (n) => {
@@ -135,7 +139,7 @@ describe('telling', () => {
       seq: 3_541,
       fromMs: 0,
       untilMs: 3_541,
-      endpoints: { a: { good: 3_541, soft_failure: 0, hard_failure: 0, cancelled: 0, timed: 3_541, tookMsSum: 7_082, ttfbMsSum: 3_541 } },
+      endpoints: { a: { ...none, good: 3_541, timed: 3_541, tookMsSum: 7_082, ttfbTimed: 3_541, ttfbMsSum: 3_541 } },
       arrivals: { weur: 3_541 },
       roundTrips: { weur: { count: 3_541, msSum: 3 * 3_541 } },
       ways: { leased: 3_541 },

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import {
+  forgive,
   lastGoodAtMs,
   learn,
   learnClass,
@@ -60,6 +61,29 @@ describe('service time', () => {
       expect(serviceMs(speed)).toBe(recordedMs)
       expect([ttftMs(speed), prefillMs(speed, 100), lastGoodAtMs(speed)]).toEqual([null, null, null])
     }
+  })
+
+  it('forgets failures with time, as if they had never been', () => {
+    const well = after(...Array.from({ length: 50 }, () => good(15)))
+    const failing = after(...Array.from({ length: 50 }, () => good(15)), { outcome: 'hard_failure' })
+    expect(serviceMs(failing)).toBeCloseTo(15 + 0.05 * (5_000 - 15))
+    const minuteLaterMs = failing.seenAtMs + 60_000
+    expect(serviceMs(failing, minuteLaterMs)).toBeLessThan(16)
+    // What is learnt later rests on the good answers alone.
+    for (const speed of [well, failing]) learn(speed, good(20), minuteLaterMs)
+    expect(serviceMs(failing)).toBeCloseTo(serviceMs(well) ?? Number.NaN, 0)
+  })
+
+  it('keeps failures where nothing else was ever seen, whatever the time', () => {
+    const speed = after({ outcome: 'hard_failure' })
+    expect(serviceMs(speed, speed.seenAtMs + 3_600_000)).toBe(5_000)
+  })
+
+  it('is that of its good answers again when it is forgiven', () => {
+    const speed = after(good(15), ...Array.from({ length: 9 }, (): Completion => ({ outcome: 'hard_failure' })))
+    expect(serviceMs(speed)).toBeGreaterThan(1_000)
+    forgive(speed)
+    expect(serviceMs(speed)).toBe(15)
   })
 
   it('learns nothing from a client that left', () => {
