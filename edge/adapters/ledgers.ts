@@ -17,7 +17,7 @@ type Known = {
   /** Its own leases there that are live, as they would be charged again, and since when. */
   readonly live: Map<LeaseId, { readonly charge: Charge; readonly sinceMs: number }>
   /** Ends that it was told of late, oldest first: what it kept before a restart may still hold those leases. */
-  told: readonly { readonly settled: Settled; readonly atMs: number }[]
+  readonly told: { readonly settled: Settled; readonly atMs: number }[]
   life: string | null
   /** Places are scarce there: what comes back is told at once. */
   tight: boolean
@@ -99,16 +99,16 @@ export function ledgers(memory: LedgerMemory, sources: LedgerSources): Ledgers {
     // An object that was restarted may not know what its earlier life granted.
     if (known.life !== null && life !== known.life) {
       for (const { charge } of known.live.values()) put(known.outbox, { charge: { ...charge, why: 'again' } })
-      for (const { settled } of known.told) put(known.outbox, { settled: { ...settled, again: true } })
-      known.told = []
+      for (const { settled } of known.told.splice(0)) put(known.outbox, { settled: { ...settled, again: true } })
     }
     known.life = life
   }
 
-  const rememberTold = (known: Known, { settled }: Report): void => {
-    const atMs = clock.nowMs()
-    const recent = known.told.filter((each) => Math.abs(atMs - each.atMs) <= limits.toldAgainMs)
-    known.told = [...recent, ...settled.map((each) => ({ settled: each, atMs }))].slice(-limits.toldHeldMax)
+  const rememberTold = ({ told }: Known, { settled }: Report): void => {
+    const nowMs = clock.nowMs()
+    for (const each of settled) told.push({ settled: each, atMs: nowMs })
+    const isOver = ({ atMs }: Known['told'][number]): boolean => Math.abs(nowMs - atMs) > limits.toldAgainMs
+    while (told.length > limits.toldHeldMax || (told[0] && isOver(told[0]))) told.shift()
   }
 
   const remember = (cell: CellId, charge: Charge): void => {

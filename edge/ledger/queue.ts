@@ -27,7 +27,8 @@ export const queueLength = (queue: Queue): number => priorities.reduce((sum, pri
 /** How many wait for each version. */
 export function queuedByVersion(queue: Queue): ReadonlyMap<VersionId, number> {
   const counts = new Map<VersionId, number>()
-  for (const { ask } of inOrder(queue)) counts.set(ask.version, (counts.get(ask.version) ?? 0) + 1)
+  for (const priority of priorities)
+    for (const { ask } of queue[priority].values()) counts.set(ask.version, (counts.get(ask.version) ?? 0) + 1)
   return counts
 }
 

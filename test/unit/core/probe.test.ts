@@ -62,6 +62,12 @@ describe('the probes of an endpoint', () => {
   ])('%s that does %j: %j', (kind, operations, expected) => {
     expect(probesOf(endpointRow('e1', { kind, operations }))).toEqual(expected)
   })
+
+  it('are those that its row does not switch off', () => {
+    expect(probesOf(endpointRow('e1', { options: { generationProbe: 'off', metricsProbe: 'off' } }))).toEqual(['liveness'])
+    expect(probesOf(endpointRow('e1', { options: { generationProbe: 'on' } }))).toEqual(['liveness', 'metrics', 'generation'])
+    expect(probesOf(endpointRow('e1', { kind: 'anthropic', options: { generationProbe: 'off' } }))).toEqual([])
+  })
 })
 
 describe('due', () => {

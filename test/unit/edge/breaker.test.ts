@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { capOf, isOut, keep, newBreaker, observe, reasonOf, restore, stateOf, type Breaker } from '../../../edge/ledger/breaker.ts'
+import { capOf, isOut, keep, newBreaker, observe, reasonOf, restore, stateOf, tryOut, type Breaker } from '../../../edge/ledger/breaker.ts'
 import { limits } from '../../../shared/limits.ts'
 import type { OutcomeKind } from '../../../shared/wire/ledger.ts'
 
@@ -10,10 +10,10 @@ const slots = 64
 const longest = () => 1
 const shortest = () => 0
 
-type More = { readonly mayOpen?: boolean; readonly retryAfterMs?: number; readonly random?: () => number }
+type More = { readonly mayOpen?: boolean; readonly retryAfterMs?: number; readonly random?: () => number; readonly sentAtMs?: number }
 
-function see(breaker: Breaker, outcome: OutcomeKind, nowMs: number, more: More = {}): void {
-  observe(breaker, outcome, { nowMs, random: longest, mayOpen: true, ...more })
+function see(breaker: Breaker, outcome: OutcomeKind, nowMs: number, { mayOpen = true, ...more }: More = {}): void {
+  observe(breaker, outcome, { nowMs, random: longest, sentAtMs: nowMs, mayOpen: () => mayOpen, ...more })
 }
 
 function times(n: number, breaker: Breaker, outcome: OutcomeKind, nowMs: number, more?: More): void {
@@ -201,6 +201,49 @@ describe('half-open', () => {
     expect(stateOf(breaker, nowMs + 7_000)).toBe('slow_start')
   })
 
+  it('what was sent before, even before it opened, is no trial: failures open nothing, good answers close nothing', () => {
+    const { breaker, nowMs } = trial()
+    const before = { sentAtMs: nowMs - 1 }
+    times(9, breaker, 'hard_failure', nowMs, before)
+    expect(stateOf(breaker, nowMs)).toBe('half_open')
+    times(9, breaker, 'good', nowMs, before)
+    expect(stateOf(breaker, nowMs)).toBe('half_open')
+    see(breaker, 'good', nowMs)
+    for (const outcome of ['hard_failure', 'soft_failure'] as const) see(breaker, outcome, nowMs + 1, before)
+    see(breaker, 'good', nowMs + 2, { sentAtMs: nowMs })
+    expect(stateOf(breaker, nowMs + 2)).toBe('slow_start')
+    times(5, breaker, 'hard_failure', nowMs + 3)
+    expect(stateOf(breaker, nowMs + 3 + 9_999)).toBe('open')
+    expect(stateOf(breaker, nowMs + 3 + 10_000)).toBe('half_open')
+  })
+
+  it('is also how an endpoint that others took out comes back: tried at a moment of the next slow start', () => {
+    for (const [random, afterMs] of [
+      [() => 0, 0],
+      [() => 0.5, limits.slowStartMs / 2],
+    ] as const) {
+      const breaker = newBreaker()
+      tryOut(breaker, startMs, random)
+      if (afterMs > 0) expect(stateOf(breaker, startMs + afterMs - 1)).toBe('open')
+      expect(stateOf(breaker, startMs + afterMs)).toBe('half_open')
+      see(breaker, 'hard_failure', startMs + afterMs)
+      expect(stateOf(breaker, startMs + afterMs + limits.breakerBackoffMs - 1)).toBe('open')
+      times(2, breaker, 'good', startMs + afterMs + limits.breakerBackoffMs)
+      expect(stateOf(breaker, startMs + afterMs + limits.breakerBackoffMs)).toBe('slow_start')
+    }
+  })
+
+  it('asks whether it may open only when a failure would open it', () => {
+    const { breaker, nowMs } = trial()
+    let asked = 0
+    const mayOpen = () => asked++ >= 0
+    const seeing = (outcome: OutcomeKind, of: Breaker) => observe(of, outcome, { nowMs, random: longest, sentAtMs: nowMs, mayOpen })
+    for (const outcome of ['good', 'cancelled', 'soft_failure', 'hard_failure'] as const) seeing(outcome, newBreaker())
+    expect(asked).toBe(0)
+    seeing('hard_failure', breaker)
+    expect(asked).toBe(1)
+  })
+
   it('a client that leaves changes nothing, so the place is free for the next', () => {
     const { breaker, nowMs } = trial()
     see(breaker, 'cancelled', nowMs)
@@ -229,25 +272,45 @@ describe('slow start', () => {
 })
 
 describe('throttling', () => {
-  it('a soft failure takes three tenths, more take more, and one place always remains', () => {
+  it('a soft failure takes three tenths, further seconds of them take more, and one place always remains', () => {
     const breaker = newBreaker()
-    const caps = Array.from({ length: 20 }, () => {
-      see(breaker, 'soft_failure', startMs)
-      return capOf(breaker, 64, startMs)
+    const caps = Array.from({ length: 20 }, (_, second) => {
+      const nowMs = startMs + second * limits.throttleEveryMs
+      see(breaker, 'soft_failure', nowMs)
+      return capOf(breaker, 64, nowMs)
     })
-    expect(caps.slice(0, 3)).toEqual([44, 31, 21])
-    expect(caps.at(-1)).toBe(1)
+    expect(caps.slice(0, 3)).toEqual([44, 33, 25])
+    expect(caps.at(-1)).toBe(7)
+    expect(capOf(breaker, 4, startMs + 19 * limits.throttleEveryMs)).toBe(1)
     expect(stateOf(breaker, startMs)).toBe('closed')
+  })
+
+  it('many at once are one cut, and the next second’s another', () => {
+    const breaker = newBreaker()
+    times(64, breaker, 'soft_failure', startMs)
+    see(breaker, 'soft_failure', startMs + limits.throttleEveryMs - 1)
+    expect(capOf(breaker, 100, startMs)).toBe(70)
+    see(breaker, 'soft_failure', startMs + limits.throttleEveryMs)
+    expect(capOf(breaker, 100, startMs + limits.throttleEveryMs)).toBe(52)
+  })
+
+  it('of those at once the longest Retry-After counts', () => {
+    const breaker = newBreaker()
+    for (const retryAfterMs of [1_000, 9_000, 2_000]) see(breaker, 'soft_failure', startMs, { retryAfterMs })
+    expect(capOf(breaker, 100, startMs + 8_999)).toBe(1)
+    expect(capOf(breaker, 100, startMs + 9_000)).toBe(70)
   })
 
   it('comes back within 20 s by time alone, and sooner with good answers', () => {
     const silent = newBreaker()
     const busy = newBreaker()
-    for (const breaker of [silent, busy]) times(20, breaker, 'soft_failure', startMs)
-    expect(capOf(silent, 100, startMs + 10_000)).toBe(50)
-    expect(capOf(silent, 100, startMs + 20_000)).toBe(100)
-    for (let ms = 100; ms <= 10_000; ms += 100) see(busy, 'good', startMs + ms)
-    expect(capOf(busy, 100, startMs + 10_000)).toBeGreaterThan(90)
+    for (const breaker of [silent, busy])
+      for (let second = 0; second < 20; second++) see(breaker, 'soft_failure', startMs + second * limits.throttleEveryMs)
+    const fromMs = startMs + 19 * limits.throttleEveryMs
+    expect(capOf(silent, 100, fromMs + 10_000)).toBe(61)
+    expect(capOf(silent, 100, fromMs + 20_000)).toBe(100)
+    for (let ms = 100; ms <= 8_000; ms += 100) see(busy, 'good', fromMs + ms)
+    expect(capOf(busy, 100, fromMs + 8_000)).toBeGreaterThan(90)
   })
 
   it('takes three tenths of what has come back by then', () => {
@@ -293,7 +356,7 @@ describe('for all sequences', () => {
     let nowMs = startMs
     for (const { afterMs, chance, retryAfterMs, outcome, mayOpen } of steps) {
       nowMs += afterMs
-      observe(breaker, outcome, { nowMs, random: () => chance, mayOpen, retryAfterMs })
+      observe(breaker, outcome, { nowMs, random: () => chance, sentAtMs: nowMs, mayOpen: () => mayOpen, retryAfterMs })
       check(nowMs)
     }
     return nowMs
@@ -326,7 +389,8 @@ describe('for all sequences', () => {
         for (const step of steps) {
           nowMs += step.afterMs
           const before = stateOf(breaker, nowMs)
-          observe(breaker, step.outcome, { nowMs, random: () => step.chance, mayOpen: step.mayOpen, retryAfterMs: null })
+          const mayOpen = () => step.mayOpen
+          observe(breaker, step.outcome, { nowMs, random: () => step.chance, sentAtMs: nowMs, mayOpen, retryAfterMs: null })
           if (before === 'open' || stateOf(breaker, nowMs) !== 'open') continue
           expect(step.mayOpen).toBe(true)
           expect(['hard_failure', 'good']).toContain(step.outcome)

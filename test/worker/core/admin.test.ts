@@ -414,6 +414,8 @@ describe('kinds of endpoints', () => {
     [{ options: { metricsUrl: 'http://u:p@live.test/metrics' } }, 'options.metricsUrl'],
     [{ options: { metricsUrl: 'http://live.test/metrics#x' } }, 'options.metricsUrl'],
     [{ options: { metricsUrl: null } }, 'options.metricsUrl'],
+    [{ options: { generationProbe: 'maybe' } }, 'options.generationProbe'],
+    [{ kind: 'anthropic', options: { metricsProbe: 'off' } }, 'options.metricsProbe'],
     [{ maintenance: { fromMs: 2, untilMs: 1, reason: 'x' } }, 'maintenance.untilMs'],
     [{ maintenance: { fromMs: 1, untilMs: 2, reason: 'x' } }, 'maintenance.untilMs'],
     [{ maintenance: { fromMs: 1, untilMs: 8e15, reason: 'x' } }, 'maintenance.untilMs'],
@@ -428,7 +430,7 @@ describe('kinds of endpoints', () => {
   })
 
   it.each(['openai', 'open_inference'])('a page of metrics may stand elsewhere (%s)', async (kind) => {
-    const options = { metricsUrl: 'http://live.test:9090/metrics?format=text' }
+    const options = { metricsUrl: 'http://live.test:9090/metrics?format=text', generationProbe: 'off', metricsProbe: 'on' }
     expect(await newEndpoint('measured', { kind, options })).toMatchObject({ status: 201, body: { options } })
     const one = '/admin/v1/endpoints/measured'
     const strict = { ...testEnv, ALLOW_PRIVATE_ENDPOINTS: 'no' } as CoreEnv
