@@ -125,7 +125,8 @@ function orderProbes(catalogue: Catalogue, state: LoopState, ports: LoopPorts): 
   const nowMs = ports.clock.nowMs()
   const { endpoints } = catalogue
   const { keptLiveness, probes: records } = state
-  const ordered = ordersFor({ endpoints, records, keptLiveness, alive, lastGoodAtMs, nowMs }, ports.random)
+  const onTrial = new Set([...state.judged].filter(([, { health }]) => health === 'probing').map(([id]) => id))
+  const ordered = ordersFor({ endpoints, records, keptLiveness, alive, lastGoodAtMs, onTrial, nowMs }, ports.random)
   state.probes = ordered.records
   return ordered.orders
 }

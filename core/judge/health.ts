@@ -90,8 +90,10 @@ const rules: readonly Rule[] = [
     return verdict('ejected', 'breaker', seen.breaker.reason ?? 'its breaker opened')
   },
 
-  function breakerIsHalfOpen({ seen }) {
-    return seen.breaker?.state === 'half_open' ? verdict('probing', 'breaker', 'its breaker lets one request through') : null
+  // Then it is on trial, which a rule below decides. One that was let in again stays in: its breaker gives out one place at a time.
+  function breakerIsHalfOpen({ seen, before }) {
+    if (seen.breaker?.state !== 'half_open' || before.health !== 'ejected') return null
+    return verdict('probing', 'breaker', 'its breaker lets one request through')
   },
 
   // Failures of before its present state were answered for.

@@ -45,6 +45,8 @@ export type Hearing = {
   readonly alive: Alive | null
   /** Its last good answer to anybody, as the ledger knows; null when it knows none. */
   readonly lastGoodAtMs: number | null
+  /** It was out and waits for something to prove it well: where nobody is sent to it, only a probe can. */
+  readonly onTrial: boolean
 }
 
 /**
@@ -52,7 +54,9 @@ export type Hearing = {
  * of a dead one nothing else is worth a place, and a ledger has few.
  */
 export function isDue(kind: ProbeKind, record: ProbeRecord, hearing: Hearing): boolean {
-  if (record.open[kind] || (record.nextAtMs[kind] ?? 0) > hearing.nowMs) return false
+  if (record.open[kind]) return false
+  if (kind === 'generation' && isTrialDue(record, hearing)) return answersHealth(record) && canGenerate(record)
+  if ((record.nextAtMs[kind] ?? 0) > hearing.nowMs) return false
   switch (kind) {
     case 'liveness':
     case 'status':
@@ -69,6 +73,10 @@ const answersHealth = ({ kind, last }: ProbeRecord): boolean => !kindsOf[kind].i
 
 /** Whether a token can be expected: an endpoint that is being made, or an engine that sleeps, need not be found out. */
 const canGenerate = ({ last, engine }: ProbeRecord): boolean => last.status?.warming !== true && engine?.record.sleeping !== true
+
+/** One on trial is asked as often as for its health. */
+const isTrialDue = ({ last }: ProbeRecord, { onTrial, nowMs }: Hearing): boolean =>
+  onTrial && nowMs - (last.generation?.atMs ?? 0) >= limits.livenessEveryMs
 
 /** Before its ledger has spoken nobody knows what an endpoint has served: a core that has just woken must not ask all of them for a token. */
 function isQuiet({ generationGoodAtMs }: ProbeRecord, { nowMs, alive, lastGoodAtMs }: Hearing): boolean {

@@ -20,6 +20,8 @@ export type Probing = {
   readonly alive: ReadonlyMap<CellId, Alive>
   /** The last good answer of each endpoint to anybody, as its ledger knows (EndpointLoad.lastGoodAtMs). */
   readonly lastGoodAtMs: ReadonlyMap<EndpointId, number | null>
+  /** Those that were out and wait to be proven well; absent: none. */
+  readonly onTrial?: ReadonlySet<EndpointId>
   readonly nowMs: number
 }
 
@@ -87,8 +89,14 @@ function ordersOf(endpoint: CatalogueEndpoint, orders: Map<CellId, ProbeOrder[]>
   return known
 }
 
-function hearingOf(endpoint: CatalogueEndpoint, { alive, lastGoodAtMs, nowMs }: Probing): Hearing {
-  return { nowMs, alive: alive.get(cellOf(endpoint)) ?? null, lastGoodAtMs: lastGoodAtMs.get(endpoint.id) ?? null }
+function hearingOf(endpoint: CatalogueEndpoint, { alive, lastGoodAtMs, onTrial, nowMs }: Probing): Hearing {
+  const { id } = endpoint
+  return {
+    nowMs,
+    alive: alive.get(cellOf(endpoint)) ?? null,
+    lastGoodAtMs: lastGoodAtMs.get(id) ?? null,
+    onTrial: onTrial?.has(id) ?? false,
+  }
 }
 
 /** The endpoint's record as it is now: begun, or begun anew for another server, and with the orders that have run out of time failed. */

@@ -94,7 +94,7 @@ export function expireCredits(leases: Leases, nowMs: number): number {
 
 /** The endpoint stands for another server now: what runs on the one before is counted there no more, and what was granted ahead ends. */
 export function moveAway(leases: Leases, endpoint: EndpointId): void {
-  for (const id of [...(leases.byEndpoint.get(endpoint) ?? [])]) {
+  for (const id of leases.byEndpoint.get(endpoint) ?? []) {
     const lease = settle(leases, id)
     if (lease && lease.kind !== 'credit') grant(leases, id, { ...lease, kind: 'moved' })
   }

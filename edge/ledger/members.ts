@@ -65,11 +65,12 @@ export function capNow(member: Member, { snapshot, leases }: Pick<View, 'snapsho
 /** Mean service time in milliseconds of those measured of late, else of those ever measured, else a plausible one. */
 export function meanServiceMs(members: readonly Member[], nowMs: number): number {
   const ofLate = members.filter(({ speed }) => !isStale(speed, nowMs))
-  return meanOf(ofLate, nowMs) ?? meanOf(members, nowMs) ?? serviceMsUnmeasured
+  const timesOf = (among: readonly Member[]) => among.map(({ speed }) => serviceMs(speed, nowMs))
+  return meanOf(timesOf(ofLate)) ?? meanOf(timesOf(members)) ?? serviceMsUnmeasured
 }
 
-function meanOf(members: readonly Member[], nowMs: number): number | null {
-  const known = members.map(({ speed }) => serviceMs(speed, nowMs)).filter((ms) => ms !== null)
+function meanOf(times: readonly (number | null)[]): number | null {
+  const known = times.filter((ms) => ms !== null)
   return known.length > 0 ? known.reduce((sum, ms) => sum + ms, 0) / known.length : null
 }
 
@@ -93,7 +94,8 @@ export function candidatesOf(members: readonly Member[], view: View, nowMs: numb
   const prefills = members.map(({ endpoint, speed }) => (isStale(speed, nowMs) ? null : prefillMs(speed, view.promptTokensOf(endpoint.id))))
   const known = prefills.filter((ms) => ms !== null)
   const bestMs = known.length > 0 ? Math.min(...known) : 0
-  const meanMs = meanServiceMs(members, nowMs)
+  const services = members.map(({ speed }) => (isStale(speed, nowMs) ? null : serviceMs(speed, nowMs)))
+  const meanMs = meanOf(services) ?? meanServiceMs(members, nowMs)
   return members.map((member, index) => {
     const { endpoint, speed } = member
     const weight = weightOf(member)
@@ -104,7 +106,7 @@ export function candidatesOf(members: readonly Member[], view: View, nowMs: numb
       weight,
       inFlight: inFlight(view.leases, endpoint.id),
       cap: capNow(member, view, nowMs),
-      rate: (endpoint.slots * weight * 1_000) / ((isStale(speed, nowMs) ? null : serviceMs(speed, nowMs)) ?? meanMs),
+      rate: (endpoint.slots * weight * 1_000) / (services[index] ?? meanMs),
       prefillMs: prefills[index] ?? bestMs,
       onTrial: isOnTrial(member, view.snapshot, nowMs),
       unproven: endpoint.state === 'unknown' && lastGoodAtMs(speed) === null,

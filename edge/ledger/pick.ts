@@ -79,6 +79,12 @@ export function pick(candidates: readonly Candidate[], rule: Rule, turns: Turns,
   return { ...picked, affinity: 'left', why: `${picked.why}; affinity left: ${kept.left}` }
 }
 
+/** Places that it may use now; at least one, for in a panic those are asked that may use none. */
+const placesNow = ({ cap }: Candidate): number => Math.max(1, cap)
+
+/** Requests a second that it gets through with these. */
+const rateNow = (candidate: Candidate): number => (candidate.rate * placesNow(candidate)) / candidate.slots
+
 const withTimes = (candidate: Candidate) => ({ ...candidate, predictedMs: candidate.prefillMs })
 
 type Choice = Pick<Picked, 'id' | 'why'>
@@ -88,11 +94,11 @@ function byStrategy(among: readonly Candidate[], strategy: Strategy, turns: Turn
     case 'least-latency':
       return { id: soonest(among, random).id, why: 'least latency' }
     case 'least-connections':
-      return { id: least(among, (each) => (each.inFlight + 1) / (each.slots * each.weight), random).id, why: 'least connections' }
+      return { id: least(among, (each) => (each.inFlight + 1) / (placesNow(each) * each.weight), random).id, why: 'least connections' }
     case 'weighted-round-robin': {
       const id = next(
         turns.smooth,
-        among.map(({ id, rate }) => ({ id, weight: rate })),
+        among.map((each) => ({ id: each.id, weight: rateNow(each) })),
       )
       return { id: id ?? least(among, () => 0, random).id, why: 'its turn' }
     }
@@ -105,14 +111,15 @@ function byStrategy(among: readonly Candidate[], strategy: Strategy, turns: Turn
 
 /**
  * Smallest predicted time to the first token. With room there is no wait, so what remains is the prefill as measured; times that lie
- * within measurement noise of the best are equal, and of equals the one with the least work ahead of it wins: (in flight + 1) / rate.
+ * within measurement noise of the best are equal, and of equals the one with the least work ahead of it wins: (in flight + 1) / rate
+ * of the places it may use now. By all its places an endpoint that turns everybody away at once would always look empty.
  */
 function soonest(among: readonly Candidate[], random: Random): Candidate {
   const bestMs = Math.min(...among.map((each) => each.prefillMs))
   const equalMs = bestMs + Math.max(limits.predictedTieMs, limits.predictedTieShare * bestMs)
   return least(
     among.filter((each) => each.prefillMs <= equalMs),
-    (each) => (each.inFlight + 1) / each.rate,
+    (each) => (each.inFlight + 1) / rateNow(each),
     random,
   )
 }

@@ -63,7 +63,9 @@ export function learn(speed: Speed, settled: Completion, nowMs: number): void {
 
 /** What failures add now. Where no good answer was ever seen there is nothing to go back to, and it stays. */
 function penaltyNow({ service, penaltyMs, seenAtMs }: Speed, nowMs: number): number {
-  return service.samples === 0 ? penaltyMs : penaltyMs * Math.exp(-Math.max(0, nowMs - seenAtMs) / limits.failureForgetMs)
+  return service.samples === 0 || penaltyMs === 0
+    ? penaltyMs
+    : penaltyMs * Math.exp(-Math.max(0, nowMs - seenAtMs) / limits.failureForgetMs)
 }
 
 function learnGood(speed: Speed, { ttfbMs, tookMs, promptTokens }: Completion, nowMs: number): void {

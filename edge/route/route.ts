@@ -8,7 +8,7 @@ import type { Admitted, Asked, Routed } from '../facts.ts'
 import { promptOf } from '../http/prompt.ts'
 import { affinityOf } from './affinity.ts'
 import { askInTurn } from './asking.ts'
-import { cellsFor, rowOf } from './cell.ts'
+import { cellsFor, rowOf, servingEndpoints, type Candidates, type Need } from './cell.ts'
 import { explainCells } from './explain.ts'
 import { prefixCharsMax } from './prefix.ts'
 import { refusalFor, roundTripTo, type Ports, type Trip, type View } from './trip.ts'
@@ -32,7 +32,7 @@ export async function route(asked: Asked, admitted: Admitted, view: View, ports:
   const mayHedge = (model?.hedging ?? false) && !wish.stream
   const trip: Trip = { asked, admitted, view, need, kin, mayHedge, loads, row }
 
-  const cells = cellsFor(snapshot, row, need, kin?.key ?? null, ports.random)
+  const cells = reachableCells(trip, ports)
   if ('none' in cells) return err(refusalFor(cells.none, trip))
   const { first, others } = cells
   const told = ports.loads.cell(wish.model, first)
@@ -62,4 +62,13 @@ export async function route(asked: Asked, admitted: Admitted, view: View, ports:
 
   const atOnce = onCredit(trip, first, ports) ?? (why === null ? unasked(trip, first, { way: 'blind', name: 'b' }, ports) : null)
   return atOnce ? ok(atOnce) : askInTurn(trip, [first, ...others], ports)
+}
+
+/** Cells without those that failed a request here a moment ago, as long as there are others. */
+function reachableCells({ view, row, need, kin }: Trip, ports: Ports): Candidates {
+  const { snapshot } = view
+  const draw = (avoid: Need['avoid']): Candidates => cellsFor(snapshot, row, { ...need, avoid }, kin?.key ?? null, ports.random)
+  const aside = servingEndpoints(snapshot, need).flatMap(({ id }) => (ports.reflexes.isAside(id) ? [id] : []))
+  const elsewhere = aside.length > 0 ? draw([...need.avoid, ...aside]) : null
+  return elsewhere && !('none' in elsewhere) ? elsewhere : draw(need.avoid)
 }

@@ -61,7 +61,11 @@ describe('an endpoint that fails everything in 10 ms', () => {
 })
 
 /** Watches the bad endpoint's breaker and core's word for it. */
-function watched(): { readonly onTurn: (core: Core, ledger: Ledger) => void; readonly breakers: BreakerState[]; readonly healths: string[] } {
+function watched(): {
+  readonly onTurn: (core: Core, ledger: Ledger) => void
+  readonly breakers: BreakerState[]
+  readonly healths: string[]
+} {
   const breakers: BreakerState[] = []
   const healths: string[] = []
   const onTurn = (core: Core, ledger: Ledger) => {

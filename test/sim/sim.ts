@@ -9,7 +9,7 @@ import { cell } from './scenarios/cell.ts'
 import { regions } from './scenarios/regions.ts'
 
 const scenarios: Readonly<Record<string, Scenario>> = { cell, regions, asking }
-const full: Extent = { seeds: [1, 2, 3], requests: 60_000 }
+const full: Extent = { seeds: [1, 2, 3], requests: 40_000 }
 const quick: Extent = { seeds: [1], requests: 20_000 }
 
 const { values, positionals } = parseArgs({
@@ -61,7 +61,14 @@ function tableOf(played: readonly Row[]): string {
 
 function aligned(lines: readonly (readonly string[])[]): string {
   const widths = (lines[0] ?? []).map((_, column) => Math.max(...lines.map((line) => (line[column] ?? '').length)))
-  return lines.map((line) => line.map((text, column) => text.padEnd(widths[column] ?? 0)).join('  ').trimEnd()).join('\n')
+  return lines
+    .map((line) =>
+      line
+        .map((text, column) => text.padEnd(widths[column] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n')
 }
 
 /** Four digits: waits at low load are tenths of a millisecond. */

@@ -9,9 +9,9 @@ export class CentralQueue {
   #queue: { readonly visit: Visit; readonly backMs: number }[] = []
   #head = 0
 
-  constructor(world: World, region: number) {
+  constructor(world: World, region: number, without: readonly number[] = []) {
     this.#world = world
-    this.#stations = world.stationsIn[region] ?? []
+    this.#stations = (world.stationsIn[region] ?? []).filter((station) => !without.includes(station))
   }
 
   get waiting(): number {

@@ -32,3 +32,27 @@ export const p2cExact =
       },
     }
   }
+
+/** A budget of 20 % kept by each isolate, with a floor of ten a second, as Finagle has it: few requests per isolate, and all of them are retried. */
+export const retryFloor: PolicyMaker = (world) => {
+  const floorPerS = 10
+  const seconds = Array.from({ length: world.layout.isolates }, () => ({ second: -1, retries: 0, firsts: 0 }))
+  const all = world.stations.map((_, station) => station)
+  const draw = () => drawWeighted(all, (station) => world.stations[station]!.slots, world.random) ?? 0
+  return {
+    arrive: (visit) => {
+      seconds[visit.request.isolate]!.firsts++
+      world.enter(visit, draw())
+    },
+    ended: (visit, _, outcome) => {
+      const mine = seconds[visit.request.isolate]!
+      const second = Math.floor(world.nowMs / 1_000)
+      if (second !== mine.second) Object.assign(mine, { second, retries: 0, firsts: 0 })
+      const allowed = visit.attempts < 2 && outcome !== 'good' && mine.retries < floorPerS + 0.2 * mine.firsts
+      if (!allowed) return false
+      mine.retries++
+      world.enter(visit, draw())
+      return true
+    },
+  }
+}

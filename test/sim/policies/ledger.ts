@@ -46,7 +46,14 @@ export class Ledger {
 
   ask(visit: Visit, so: Partial<Ask> = {}): AskAnswer {
     const generation = this.book.snapshot?.generation ?? 0
-    const asked = { cell: this.book.cell, leaseId: leaseOf(visit), version, avoid: [], generation, deadlineMs: this.#world.nowMs + deadlineMs }
+    const asked = {
+      cell: this.book.cell,
+      leaseId: leaseOf(visit),
+      version,
+      avoid: [],
+      generation,
+      deadlineMs: this.#world.nowMs + deadlineMs,
+    }
     return ask(this.book, { ...asked, ...so }, this.#world.nowMs, this.#world.random)
   }
 

@@ -3,7 +3,15 @@
 import type { Catalogue } from '../../../core/facts.ts'
 import { contentOf } from '../../../core/publish/snapshot.ts'
 import { origins } from '../../../shared/geo.ts'
-import { cellIdOf, type CellId, type EndpointId, type ModelName, type OriginName, type RegionName, type VersionId } from '../../../shared/ids.ts'
+import {
+  cellIdOf,
+  type CellId,
+  type EndpointId,
+  type ModelName,
+  type OriginName,
+  type RegionName,
+  type VersionId,
+} from '../../../shared/ids.ts'
 import { snapshotFormat, type Snapshot } from '../../../shared/wire/snapshot.ts'
 import type { World } from '../harness/world.ts'
 
@@ -14,7 +22,10 @@ export const regionName = (region: number): RegionName => `r${region}` as Region
 export const cellName = (region: number): CellId => cellIdOf(model, regionName(region))
 /** Where the callers of each region are, and the region beside them: four of the project's own origins first. */
 const first = ['enam', 'weur', 'wnam', 'apac']
-const places = [...first.map((name) => origins.find((origin) => origin.name === name)!), ...origins.filter(({ name }) => !first.includes(name))]
+const places = [
+  ...first.map((name) => origins.find((origin) => origin.name === name)!),
+  ...origins.filter(({ name }) => !first.includes(name)),
+]
 
 export const originName = (origin: number): OriginName => places[origin]!.name
 export const endpointName = (station: number): EndpointId => `e${station}` as EndpointId
@@ -34,7 +45,12 @@ export function catalogueOf(world: World): Content {
     jurisdiction: null,
     locationHint: null,
   }))
-  const endpoints = world.stations.map(({ slots }, station) => ({ ...endpoint, id: endpointName(station), url: `http://e${station}.sim`, slots }))
+  const endpoints = world.stations.map(({ slots }, station) => ({
+    ...endpoint,
+    id: endpointName(station),
+    url: `http://e${station}.sim`,
+    slots,
+  }))
   return {
     regions,
     endpoints: endpoints.map((each, station) => ({ ...each, region: regionName(world.regionOf[station]!) })),
@@ -75,7 +91,11 @@ function nearestFirst(world: World): Snapshot['fractions'][string] {
   return Object.fromEntries(
     world.layout.roundTripMs.map((row, origin) => {
       const nearestMs = Math.min(...row)
-      const shares = row.map((roundTripMs, region) => ({ cell: cellName(region), fraction: roundTripMs === nearestMs ? 1 : 0, roundTripMs }))
+      const shares = row.map((roundTripMs, region) => ({
+        cell: cellName(region),
+        fraction: roundTripMs === nearestMs ? 1 : 0,
+        roundTripMs,
+      }))
       return [originName(origin), shares.toSorted((a, b) => a.roundTripMs - b.roundTripMs)]
     }),
   )

@@ -62,8 +62,7 @@ export const omniscient: PolicyMaker = (world) => {
   const queues = world.layout.regions.map((_, region) => new CentralQueue(world, region))
   // When each slot will be free of everything sent so far.
   const freeAtMs = world.layout.regions.map((_, region) => Array.from({ length: slotsIn(world, region) }, () => 0))
-  const soonestSlot = (region: number): number =>
-    freeAtMs[region]!.reduce((best, atMs, slot, all) => (atMs < all[best]! ? slot : best), 0)
+  const soonestSlot = (region: number): number => freeAtMs[region]!.reduce((best, atMs, slot, all) => (atMs < all[best]! ? slot : best), 0)
   const startMs = (origin: number, region: number): number =>
     Math.max(world.nowMs + world.roundTripMs(origin, region) / 2, freeAtMs[region]![soonestSlot(region)]!)
   return {

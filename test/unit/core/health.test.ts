@@ -113,6 +113,25 @@ const rows: readonly Row[] = [
   // The breaker.
   { name: 'open', seen: { breaker: breaker('open') }, before: was('healthy'), health: 'ejected', metric: 'breaker' },
   { name: 'half open', seen: { breaker: breaker('half_open') }, before: was('ejected', 'breaker'), health: 'probing', metric: 'breaker' },
+  {
+    name: 'half open, and a probe for one token succeeded meanwhile',
+    seen: { breaker: breaker('half_open'), liveness: good, generation: { bad: 0, timedOut: false, goodAtMs: ago(1_000) } },
+    before: was('probing', 'breaker', ago(5_000)),
+    health: 'healthy',
+  },
+  {
+    name: 'half open, and nobody came to try it',
+    seen: { breaker: breaker('half_open'), liveness: good },
+    before: was('probing', 'breaker', ago(limits.trialMs)),
+    health: 'degraded',
+    metric: 'trial',
+  },
+  {
+    name: 'half open after it was let in again',
+    seen: { breaker: breaker('half_open'), liveness: good },
+    before: was('healthy', 'traffic', ago(1_000)),
+    health: 'healthy',
+  },
   { name: 'slow start', seen: { breaker: breaker('slow_start') }, before: was('probing', 'breaker'), health: 'healthy' },
   {
     name: 'a good health path does not bring it back',

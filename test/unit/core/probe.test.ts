@@ -46,6 +46,7 @@ const heard = (nowMs = startMs, so: Partial<Hearing> = {}): Hearing => ({
   nowMs,
   alive: { sinceMs: 0, answeredAtMs: nowMs },
   lastGoodAtMs: null,
+  onTrial: false,
   ...so,
 })
 
@@ -103,6 +104,26 @@ describe('due', () => {
     ['a request succeeded just within the quiet', 'generation', {}, { lastGoodAtMs: startMs - limits.generationQuietMs + 1 }, false],
     ['no request succeeded within the quiet', 'generation', {}, { lastGoodAtMs: startMs - limits.generationQuietMs }, true],
     ['a probe succeeded within the quiet', 'generation', { generationGoodAtMs: startMs - limits.generationQuietMs + 1 }, {}, false],
+    ['it is on trial: no matter when a request succeeded', 'generation', {}, { onTrial: true, lastGoodAtMs: startMs - 1_000 }, true],
+    ['it is on trial: nor when the next is due', 'generation', { nextAtMs: { generation: startMs + 9_000 } }, { onTrial: true }, true],
+    [
+      'it is on trial and was asked a moment ago',
+      'generation',
+      {
+        last: { liveness: seen(), generation: seen({ ok: false, atMs: startMs - limits.livenessEveryMs + 1 }) },
+        nextAtMs: { generation: startMs + 9_000 },
+      },
+      { onTrial: true },
+      false,
+    ],
+    [
+      'it is on trial and does not answer for its health',
+      'generation',
+      { last: { liveness: seen({ ok: false }) } },
+      { onTrial: true },
+      false,
+    ],
+    ['it is on trial: its health is asked as ever', 'liveness', { nextAtMs: { liveness: startMs + 1 } }, { onTrial: true }, false],
     ['a ledger whose clock is ahead saw a success', 'generation', {}, { lastGoodAtMs: startMs + 5_000 }, false],
   ])('%s: %s', (_why, kind, so, hearing, expected) => {
     expect(isDue(kind, record(so), heard(startMs, hearing))).toBe(expected)

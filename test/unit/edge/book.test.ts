@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { ask, awaitGrant, exchange, keep, newBook, report, restore, sweep, take, takeLoads, type Book } from '../../../edge/ledger/book.ts'
 import { inFlight, leaseCount } from '../../../edge/ledger/leases.ts'
+import { loadOf, type Member } from '../../../edge/ledger/members.ts'
 import { cellIdOf, type CellId, type EndpointId, type LeaseId, type OriginName, type RegionName } from '../../../shared/ids.ts'
 import { limits } from '../../../shared/limits.ts'
 import { seededRandom } from '../../../shared/random.ts'
@@ -106,12 +107,16 @@ describe('waiting', () => {
   })
 
   it('a place that comes free with time alone goes to who waits, not to who comes', () => {
-    const desk = new Desk([endpoint('a', 'x', { slots: 100 })])
-    for (let i = 0; i < 60; i++) desk.serve({ outcome: 'soft_failure' })
-    desk.ask()
+    const desk = new Desk([endpoint('a', 'x', { slots: 20 })])
+    for (let i = 0; i < 20; i++) {
+      desk.nowMs += limits.throttleEveryMs
+      desk.serve({ outcome: 'soft_failure' })
+    }
+    // Two places are left; a third comes back in two thirds of a second.
+    for (let i = 0; i < 2; i++) desk.ask()
     const critical = desk.ask({ priority: 'critical' })
     const seen = desk.wait(critical.id)
-    desk.nowMs += 400
+    desk.nowMs += 700
     expect(desk.ask({ priority: 'batch' }).lease).toBeNull()
     expect(seen.answer?.lease).toMatchObject({ endpoint: 'a' })
   })
@@ -227,9 +232,23 @@ describe('speed and health', () => {
     expect(shares()).toMatchObject({ breaker: 'closed', cap: 10 })
   })
 
+  it('what was sent before it opened does not lengthen the wait for its next trial', () => {
+    const desk = new Desk([endpoint('back', 'x', { slots: 20 }), endpoint('other', 'x', { slots: 20 })])
+    const only = { avoid: [id('other')] }
+    const before = Array.from({ length: 6 }, () => desk.ask(only).id)
+    for (let i = 0; i < 5; i++) desk.serve({ outcome: 'hard_failure' }, only)
+    desk.pass(limits.breakerBackoffMs)
+    const failed = { outcome: 'hard_failure', endpoint: id('back'), tookMs: 9_000 } as const
+    for (const each of [...before, lease('unknown')]) desk.settle(each, failed)
+    expect(desk.ask().lease?.endpoint).toBe('back')
+  })
+
   it('429 takes places away and never the endpoint', () => {
     const desk = new Desk([endpoint('busy', 'x', { slots: 10 }), endpoint('other', 'x', { slots: 10 })])
-    for (let i = 0; i < 40; i++) desk.serve({ outcome: 'soft_failure' }, { avoid: [id('other')] })
+    for (let i = 0; i < 20; i++) {
+      desk.nowMs += limits.throttleEveryMs
+      desk.serve({ outcome: 'soft_failure' }, { avoid: [id('other')] })
+    }
     const { endpoints } = exchange(desk.book, { snapshot: null, cell }, desk.nowMs, desk.random)
     expect(endpoints[id('busy')]).toMatchObject({ breaker: 'closed', cap: 1 })
   })
@@ -240,6 +259,73 @@ describe('speed and health', () => {
     desk.tell({ settled: [{ leaseId: lease('elsewhere'), outcome: 'good', ttfbMs: 1, endpoint: id('a') }] })
     const seen = new Set(Array.from({ length: 12 }, () => desk.ask().lease?.endpoint))
     expect(seen).toContain('a')
+  })
+
+  describe('with core gone', () => {
+    const bad = (so: Partial<Endpoint>) => new Desk([endpoint('bad', 'x', { slots: 10, ...so }), endpoint('well', 'x', { slots: 40 })])
+    const ejected = { state: 'unhealthy', health: 'ejected' } as const
+    const load = (desk: Desk) => loadOf(desk.book.members.get(id('bad')) as Member, { ...desk.book, snapshot: desk.snapshot }, desk.nowMs)
+    const endpointOf = (desk: Desk) => desk.ask().lease?.endpoint
+
+    it('one on trial is used in full after a good answer', () => {
+      const desk = bad({ state: 'unhealthy', health: 'probing' })
+      const trial = desk.ask()
+      expect([trial.lease?.endpoint, endpointOf(desk)]).toEqual(['bad', 'well'])
+      desk.settle(trial.id)
+      expect(load(desk)).toMatchObject({ breaker: 'closed', cap: 10 })
+    })
+
+    it('one called ejected is tried, by one request at a time, and comes back', () => {
+      const desk = bad(ejected)
+      desk.pass(limits.loadsFreshMs - 1)
+      expect(load(desk)).toMatchObject({ breaker: 'closed', lastGoodAtMs: null })
+      expect(endpointOf(desk)).toBe('well')
+      desk.pass(1)
+      desk.pass(limits.slowStartMs)
+      for (let good = 0; good < limits.breakerGoodMin; good++) {
+        const trial = desk.ask()
+        expect([trial.lease?.endpoint, endpointOf(desk), endpointOf(desk)]).toEqual(['bad', 'well', 'well'])
+        desk.settle(trial.id)
+      }
+      expect(load(desk)).toMatchObject({ breaker: 'slow_start' })
+      desk.pass(limits.slowStartMs)
+      expect(load(desk)).toMatchObject({ breaker: 'closed', cap: 10 })
+      desk.pass(limits.loadsFreshMs)
+      expect(load(desk)).toMatchObject({ breaker: 'closed', cap: 10 })
+    })
+
+    it('one that still fails costs ever fewer requests', () => {
+      const desk = bad(ejected)
+      let tried = 0
+      for (let i = 0; i < 600; i++) {
+        desk.pass(1_000)
+        const { id: leaseId, lease: granted } = desk.ask()
+        const isBad = granted?.endpoint === 'bad'
+        tried += isBad ? 1 : 0
+        desk.settle(leaseId, isBad ? { outcome: 'hard_failure' } : {})
+      }
+      expect(tried).toBeGreaterThanOrEqual(5)
+      expect(tried).toBeLessThanOrEqual(9)
+    })
+
+    it.each([{ state: 'disabled' }, { state: 'draining' }, { state: 'unhealthy', health: 'gone' }] as const)(
+      'one that is %o is not tried',
+      (so) => {
+        const desk = bad(so)
+        desk.pass(limits.loadsFreshMs + 2 * limits.slowStartMs)
+        expect(new Set(Array.from({ length: 20 }, () => endpointOf(desk)))).toEqual(new Set(['well']))
+      },
+    )
+
+    it('nothing is tried while core speaks', () => {
+      const desk = bad(ejected)
+      for (let i = 0; i < 100; i++) {
+        desk.pass(1_000)
+        exchange(desk.book, { snapshot: null, cell }, desk.nowMs, desk.random)
+      }
+      expect(load(desk)).toMatchObject({ breaker: 'closed' })
+      expect(endpointOf(desk)).toBe('well')
+    })
   })
 
   it('with more than half of a version out, those out get what the others have no room for, and never before', () => {
@@ -447,6 +533,39 @@ describe('a restart', () => {
     expect(desk.ask().lease).toBeNull()
   })
 
+  it('ends told again free what was kept, and are counted no more: core may have them from the life before', () => {
+    const desk = new Desk([endpoint('a', 'x', { slots: 4 })])
+    const [ended, running] = [desk.ask().id, desk.ask().id]
+    const kept = structuredClone(keep(desk.book))
+    desk.settle(ended, { endpoint: id('a') })
+    expect(exchange(desk.book, { snapshot: null, cell }, desk.nowMs, desk.random).blocks[0]?.endpoints[id('a')]?.good).toBe(1)
+
+    desk.book = newBook(cell, 'another life', desk.nowMs)
+    take(desk.book, desk.snapshot)
+    restore(desk.book, kept, desk.nowMs)
+    desk.settle(ended, { endpoint: id('a'), again: true })
+    expect([...desk.book.leases.byId.keys()]).toEqual([running])
+    // Nor is what follows of it, in whatever order calls arrive.
+    desk.settle(ended, { endpoint: id('a') })
+    desk.tell({ charges: [{ leaseId: ended, endpoint: id('a'), version, deadlineMs: desk.nowMs + 9_000, why: 'again' }] })
+    expect([...desk.book.leases.byId.keys()]).toEqual([running])
+    expect(exchange(desk.book, { snapshot: null, cell }, desk.nowMs, desk.random).blocks).toEqual([])
+  })
+
+  it('a trial goes on as the one trial when its isolate tells it again', () => {
+    const desk = new Desk([endpoint('back', 'x', { slots: 10 }), endpoint('other', 'x', { slots: 10 })])
+    for (let i = 0; i < 5; i++) desk.serve({ outcome: 'hard_failure' }, { avoid: [id('other')] })
+    desk.pass(limits.breakerBackoffMs)
+    const trial = desk.ask()
+    const kept = structuredClone(keep(desk.book))
+    desk.book = newBook(cell, 'another life', desk.nowMs)
+    take(desk.book, desk.snapshot)
+    restore(desk.book, kept, desk.nowMs)
+    const again = { leaseId: trial.id, endpoint: id('back'), version, deadlineMs: desk.nowMs + 9_000, why: 'again' as const }
+    desk.tell({ charges: [again] })
+    expect(desk.ask().lease?.endpoint).toBe('other')
+  })
+
   it('leases told again after it count once', () => {
     const desk = new Desk([endpoint('a', 'x', { slots: 4 })])
     const again = { leaseId: lease('old'), endpoint: id('a'), version, deadlineMs: desk.nowMs + 9_000, why: 'again' as const }
@@ -485,6 +604,22 @@ describe('what would leave something behind', () => {
     desk.ask()
     desk.ask({ report: { settled: [], charges: [] } })
     expect([...desk.book.queue.standard.values()].map(({ ask: waiting }) => 'report' in waiting)).toEqual([false])
+  })
+
+  it('leases ahead that nobody used end at their time, not at the next sweep', () => {
+    const desk = new Desk([endpoint('a', 'x', { slots: 8 })])
+    desk.pass(0)
+    desk.nowMs += 450
+    expect(desk.ask({ credits: 1 }).credits).toHaveLength(1)
+    for (let i = 0; i < 6; i++) desk.ask()
+    const queued = desk.wait(desk.ask().id)
+    desk.nowMs += limits.creditMs - 1
+    expect(desk.tell({}).load?.free).toBe(-1)
+    expect(queued.answer).toBeNull()
+    desk.nowMs += 1
+    desk.tell({})
+    expect(queued.answer?.lease).toMatchObject({ endpoint: 'a' })
+    expect(leaseCount(desk.book.leases)).toBe(8)
   })
 
   it('asking again while queued keeps the one place', () => {
@@ -559,6 +694,50 @@ describe('what would leave something behind', () => {
     expect(new Set(Array.from({ length: 4 }, () => desk.ask().lease?.endpoint))).toContain('slow')
   })
 
+  const moved = (desk: Desk): Snapshot => ({
+    ...desk.snapshot,
+    generation: 2,
+    endpoints: desk.snapshot.endpoints.map((each) => (each.id === 'a' ? { ...each, url: 'http://other.test' } : each)),
+  })
+
+  it('leases on an address that an endpoint has left take no place on its new one, nor do their ends say anything of it', () => {
+    const desk = new Desk([endpoint('a', 'x', { slots: 2 })])
+    const held = Array.from({ length: 2 }, () => desk.ask().id)
+    take(desk.book, moved(desk))
+    expect([inFlight(desk.book.leases, id('a')), leaseCount(desk.book.leases)]).toEqual([0, 2])
+    expect(Array.from({ length: 3 }, () => desk.ask().lease?.endpoint ?? null)).toEqual(['a', 'a', null])
+    desk.tell({ charges: held.map((leaseId) => ({ leaseId, endpoint: id('a'), version, deadlineMs: desk.nowMs + 9_000, why: 'again' })) })
+    for (const each of held) desk.settle(each, { outcome: 'hard_failure', endpoint: id('a') })
+    expect(leaseCount(desk.book.leases)).toBe(2)
+    const { blocks, endpoints } = exchange(desk.book, { snapshot: null, cell }, desk.nowMs, desk.random)
+    expect(blocks).toEqual([])
+    expect(endpoints[id('a')]).toMatchObject({ inFlight: 2, serviceMs: null })
+  })
+
+  it('leases ahead on an address that an endpoint has left end with it', () => {
+    const desk = new Desk([endpoint('a', 'x', { slots: 40 })])
+    const { id: held, credits = [] } = desk.ask({ credits: 4 })
+    expect(credits).toHaveLength(4)
+    take(desk.book, moved(desk))
+    expect([...desk.book.leases.byId.keys()]).toEqual([held])
+  })
+
+  it('a restart that finds another address takes over neither breaker nor times nor places of the one before', () => {
+    const desk = new Desk([endpoint('a', 'x', { slots: 2 }), endpoint('b', 'x', { slots: 2 })])
+    desk.ask({ avoid: [id('b')] })
+    for (let i = 0; i < 5; i++) desk.serve({ outcome: 'hard_failure' }, { avoid: [id('b')] })
+    const kept = structuredClone(keep(desk.book))
+    const loads = (snapshot: Snapshot) => {
+      desk.book = newBook(cell, 'another life', desk.nowMs)
+      take(desk.book, snapshot)
+      restore(desk.book, kept, desk.nowMs)
+      return exchange(desk.book, { snapshot: null, cell }, desk.nowMs, desk.random).endpoints[id('a')]
+    }
+    expect(loads(desk.snapshot)).toMatchObject({ breaker: 'open', inFlight: 1 })
+    expect(loads(moved(desk))).toMatchObject({ breaker: 'closed', serviceMs: null, inFlight: 0 })
+    expect(leaseCount(desk.book.leases)).toBe(1)
+  })
+
   it('prompts seen by an endpoint that is gone or has moved are forgotten', () => {
     const desk = new Desk([endpoint('gone', 'x'), endpoint('moved', 'x'), endpoint('stays', 'x')])
     const affinity = { kind: 'prefix' as const, key: 'k', blocks: [1, 2] }
@@ -601,6 +780,18 @@ describe('places that would stay empty', () => {
     for (let i = 0; i < 9; i++) desk.ask({ version: canary })
     // Unmeasured, two places of one second each: one is free after half a second.
     expect(desk.ask().queued?.predictedMs).toBeCloseTo(500)
+  })
+
+  it('what waits for one version is no load of another', () => {
+    const canary = 'atlas-3' as typeof version
+    const desk = new Desk([endpoint('a', 'x', { slots: 4 }), endpoint('b', 'x', { slots: 1, version: canary })])
+    for (let i = 0; i < 9; i++) desk.ask({ version: canary })
+    expect(desk.tell({}).load).toMatchObject({ slots: 5, free: 4, waitMs: 0 })
+    for (let i = 0; i < 4; i++) desk.ask()
+    // Unmeasured, four places of one second each: the next is free after a quarter.
+    expect(desk.tell({}).load).toMatchObject({ free: 0, waitMs: 250 })
+    desk.ask()
+    expect(desk.tell({}).load).toMatchObject({ free: -1, waitMs: 500 })
   })
 
   it('hedges when the places that are in use are few of those that can be used', () => {

@@ -288,10 +288,17 @@ describe('throttling', () => {
   it('many at once are one cut, and the next second’s another', () => {
     const breaker = newBreaker()
     times(64, breaker, 'soft_failure', startMs)
-    see(breaker, 'soft_failure', startMs + limits.throttleEveryMs - 1)
     expect(capOf(breaker, 100, startMs)).toBe(70)
+    times(64, breaker, 'soft_failure', startMs + limits.throttleEveryMs - 1)
+    expect(capOf(breaker, 100, startMs + limits.throttleEveryMs - 1)).toBe(70)
     see(breaker, 'soft_failure', startMs + limits.throttleEveryMs)
-    expect(capOf(breaker, 100, startMs + limits.throttleEveryMs)).toBe(52)
+    expect(capOf(breaker, 100, startMs + limits.throttleEveryMs)).toBe(49)
+  })
+
+  it('nothing comes back while they go on: an endpoint that turns everybody away is down to one place in seconds', () => {
+    const breaker = newBreaker()
+    for (let ms = 0; ms <= 12_000; ms += 100) see(breaker, 'soft_failure', startMs + ms)
+    expect(capOf(breaker, 64, startMs + 12_000)).toBe(1)
   })
 
   it('of those at once the longest Retry-After counts', () => {
@@ -424,6 +431,12 @@ describe('a clock that steps back', () => {
     see(breaker, 'good', hourAgoMs)
     expect(stateOf(breaker, hourAgoMs + 4_999)).toBe('open')
     expect(stateOf(breaker, hourAgoMs + 5_000)).toBe('half_open')
+  })
+
+  it('leaves all its places to an endpoint that answers well', () => {
+    const breaker = newBreaker()
+    see(breaker, 'good', startMs)
+    expect(capOf(breaker, slots, startMs - 1_000)).toBe(slots)
   })
 
   it('by hours does not shut it out for hours, though nobody tells it', () => {

@@ -4,10 +4,20 @@ import { expire, findLease, grant, inFlight, leaseCount, noLeases, settle } from
 import { capacityOf, isPanic, mayTakeOut } from '../../../edge/ledger/panic.ts'
 import { pick, type Candidate, type Rule } from '../../../edge/ledger/pick.ts'
 import { newPrefixIndex } from '../../../edge/ledger/prefix-index.ts'
-import { aheadOf, displaced, enqueue, inOrder, leave, newQueue, queueLength } from '../../../edge/ledger/queue.ts'
+import {
+  aheadOf,
+  enqueue,
+  entryFor,
+  inOrder,
+  leave,
+  newQueue,
+  queuedByVersion,
+  queueLength,
+  type Queue,
+} from '../../../edge/ledger/queue.ts'
 import { newSmooth } from '../../../edge/ledger/smooth.ts'
 import { spillTo } from '../../../edge/ledger/spill.ts'
-import { cellIdOf, type CellId, type EndpointId, type LeaseId, type RegionName } from '../../../shared/ids.ts'
+import { cellIdOf, type CellId, type EndpointId, type LeaseId, type RegionName, type VersionId } from '../../../shared/ids.ts'
 import { limits } from '../../../shared/limits.ts'
 import { seededRandom, type Random } from '../../../shared/random.ts'
 import type { Ask } from '../../../shared/wire/ledger.ts'
@@ -38,6 +48,7 @@ describe('leases', () => {
               version,
               operation: null,
               kind: 'granted',
+              sinceMs: 0,
             })
             reference.set(`l${each.lease}`, { endpoint: `e${each.endpoint}`, deadlineMs: each.deadlineMs })
           } else if (each.kind === 'settle') {
@@ -89,18 +100,62 @@ describe('queue', () => {
     expect(queueLength(queue)).toBe(5)
   })
 
-  it('displaces the newest of the lowest priority below, and nobody of the same', () => {
+  const fill = (queue: Queue, name: string, many: number, so: Partial<Ask> = {}) => {
+    for (let i = 0; i < many; i++) enqueue(queue, ask(`${name}${i}`, so), 0)
+  }
+  const batch = { priority: 'batch' as const }
+
+  it('full, displaces the newest of the lowest priority below, and nobody of the same', () => {
     const queue = newQueue()
-    enqueue(queue, ask('s1'), 0)
-    expect(displaced(queue, 'standard')).toBeNull()
-    enqueue(queue, ask('b1', { priority: 'batch' }), 0)
-    enqueue(queue, ask('b2', { priority: 'batch' }), 0)
-    expect(displaced(queue, 'standard')).toBe('b2')
-    expect(displaced(queue, 'critical')).toBe('b2')
-    expect(leave(queue, lease('b2'))?.ask.leaseId).toBe('b2')
-    expect(leave(queue, lease('b1'))?.ask.leaseId).toBe('b1')
-    expect(displaced(queue, 'critical')).toBe('s1')
-    expect(displaced(queue, 'batch')).toBeNull()
+    fill(queue, 's', limits.queueMax - 3)
+    fill(queue, 'b', 2, batch)
+    expect(entryFor(queue, ask('x'))).toBe('free')
+    fill(queue, 'last', 1)
+    expect(entryFor(queue, ask('x'))).toEqual({ displaces: 'b1' })
+    expect(entryFor(queue, ask('x', { priority: 'critical' }))).toEqual({ displaces: 'b1' })
+    expect(entryFor(queue, ask('x', batch))).toBe('refused')
+    expect(['b1', 'b0'].map((each) => leave(queue, lease(each))?.ask.leaseId)).toEqual(['b1', 'b0'])
+    fill(queue, 't', 2)
+    expect(entryFor(queue, ask('x', { priority: 'critical' }))).toEqual({ displaces: 't1' })
+    expect(entryFor(queue, ask('x'))).toBe('refused')
+  })
+
+  it('gives one version no more than half while another waits', () => {
+    const canary = { version: 'canary' as VersionId }
+    const half = limits.queueMax / 2
+    const queue = newQueue()
+    fill(queue, 'c', half, canary)
+    // Alone it may have it all.
+    expect(entryFor(queue, ask('x', canary))).toBe('free')
+    fill(queue, 's', 1)
+    expect(entryFor(queue, ask('x', canary))).toBe('refused')
+    expect(entryFor(queue, ask('x'))).toBe('free')
+    fill(queue, 'b', 1, { ...canary, ...batch })
+    expect(entryFor(queue, ask('x', canary))).toEqual({ displaces: 'b0' })
+  })
+
+  it('filled by one version, takes another’s in place of its newest, up to half', () => {
+    const canary = { version: 'canary' as VersionId }
+    const queue = newQueue()
+    fill(queue, 'c', limits.queueMax, canary)
+    const enter = (name: string): string => {
+      const entry = entryFor(queue, ask(name, batch))
+      if (entry === 'refused') return entry
+      if (entry !== 'free') leave(queue, entry.displaces)
+      enqueue(queue, ask(name, batch), 0)
+      return 'in'
+    }
+    const half = limits.queueMax / 2
+    const seen = Array.from({ length: half + 1 }, (_, i) => enter(`s${i}`))
+    expect(seen.filter((each) => each === 'in')).toHaveLength(half)
+    expect(seen.at(-1)).toBe('refused')
+    expect(queuedByVersion(queue)).toEqual(
+      new Map([
+        [version, half],
+        [canary.version, half],
+      ]),
+    )
+    expect([...inOrder(queue)].at(half - 1)?.ask.leaseId).toBe(`c${half - 1}`)
   })
 
   it('waits no longer than the priority may, nor than the request has', () => {
@@ -119,6 +174,7 @@ describe('pick', () => {
     const slots = so.slots ?? 4
     return {
       id: id(name),
+      version,
       slots,
       weight: 1,
       inFlight: 0,
@@ -150,6 +206,17 @@ describe('pick', () => {
     expect(picked([candidate('a', { slots: 4, rate: 100 }), candidate('b', { slots: 8, rate: 1 })], { strategy })).toBe('b')
     expect(picked([candidate('a', { slots: 8, weight: 0.25 }), candidate('b', { slots: 4 })], { strategy })).toBe('b')
   })
+
+  it.each(['least-latency', 'least-connections', 'weighted-round-robin'] as const)(
+    '%s counts the places that may be used now, not those of better days: one that turns all away would always look empty',
+    (strategy) => {
+      const memory = turns()
+      const among = [candidate('well', { slots: 64, inFlight: 30 }), candidate('throttled', { slots: 64, cap: 1 })]
+      const random = seededRandom(1)
+      const taken = Array.from({ length: 50 }, () => pick(among, { ...rule, strategy }, memory, random)?.id)
+      expect(taken.filter((each) => each === 'throttled').length).toBeLessThanOrEqual(1)
+    },
+  )
 
   it('weighted-round-robin gives turns by measured rate', () => {
     const among = [candidate('a', { rate: 3 }), candidate('b', { rate: 1 })]

@@ -261,6 +261,61 @@ describe('live leases', () => {
     expect(again[0]).toMatchObject({ endpoint, version, operation: 'chat', deadlineMs: 9_000_000 })
   })
 
+  it('have their ends told again as well, as far as they were told in the two seconds before: what was kept may hold them', async () => {
+    const { port, time, script, told } = at()
+    await port.ask(question(1))
+    port.settle(cell, settled('early'))
+    await time.advance(limits.reportEveryMs)
+    await time.advance(limits.toldAgainMs + 1)
+    port.settle(cell, settled('late'))
+    port.giveBack(cell, lease('back'))
+    // However long it is quiet then: the object may have been restarted right after.
+    await time.advance(60_000)
+    script.ask = () => Promise.resolve({ ...granted, life: 'second' })
+    script.report = () => Promise.resolve({ ...news, life: 'second' })
+    await port.ask(question(2))
+    port.settle(cell, settled('new'))
+    await time.advance(limits.reportEveryMs)
+    const ends = told().flatMap((report) => report.settled)
+    expect(ends.filter(({ again }) => again)).toEqual([
+      { ...settled('late'), again: true },
+      { leaseId: lease('back'), outcome: 'cancelled', ttfbMs: null, again: true },
+    ])
+    expect(ends.filter(({ leaseId }) => leaseId === lease('new'))).toEqual([settled('new')])
+  })
+
+  it('whose end the life before has not heard are settled once, as they are', async () => {
+    const { port, time, script, told } = at()
+    await port.ask(question(1))
+    script.report = () => Promise.reject(new Error('object reset'))
+    port.settle(cell, settled(1))
+    await time.advance(limits.reportEveryMs)
+    script.ask = () => Promise.resolve({ ...granted, life: 'second' })
+    script.report = () => Promise.resolve({ ...news, life: 'second' })
+    const before = told().length
+    await port.ask(question(2))
+    port.settle(cell, settled(2))
+    await time.advance(limits.reportEveryMs)
+    const ends = told()
+      .slice(before)
+      .flatMap((report) => report.settled)
+    expect(ends).toEqual([settled(1), settled(2)])
+  })
+
+  it('tell again no more ends than the bound', async () => {
+    const { port, time, script, told } = at()
+    await port.ask(question(0))
+    for (let i = 0; i < limits.toldHeldMax + 5; i++) port.settle(cell, settled(i))
+    await time.advance(limits.reportEveryMs)
+    script.ask = () => Promise.resolve({ ...granted, life: 'second' })
+    script.report = () => Promise.resolve({ ...news, life: 'second' })
+    await port.ask(question('other'))
+    port.settle(cell, settled('last'))
+    await time.advance(limits.reportEveryMs)
+    const again = told().flatMap((report) => report.settled.filter((each) => each.again))
+    expect([again.length, again[0]?.leaseId]).toEqual([limits.toldHeldMax, lease(5)])
+  })
+
   it('are remembered within a bound', () => {
     const { port } = at()
     for (let i = 0; i < limits.liveHeldMax + 5; i++) port.charge(cell, charge(i))
@@ -351,6 +406,16 @@ describe('loads', () => {
     expect([port.fresh(model), port.seqOf(cell), port.cell(model, cell)?.load.free]).toEqual([told, 5, 1])
     await time.advance(limits.loadsFreshMs)
     expect([port.fresh(model), port.seqOf(cell), port.cell(model, cell)]).toEqual([null, 5, null])
+  })
+
+  it('from far ahead are of no use: nobody can tell their age, and they would be fresh until the clock has caught up', () => {
+    const time = heldTime()
+    const port = loads(emptyLoadsMemory(), time.clock)
+    const ahead = (seq: number, ms: number) => loadsOf([], { seq, atMs: time.clock.nowMs() + ms })
+    port.learn({ loads: ahead(1, 5_000) })
+    expect(port.fresh(model)?.seq).toBe(1)
+    port.learn({ loads: ahead(2, 3_600_000) })
+    expect(port.fresh(model)).toBeNull()
   })
 
   it('of one cell are its own last word, unless core has a newer one', async () => {
