@@ -1,6 +1,7 @@
 // One Worker on the local runtime, as a process of its own: `runtime.ts <edge|core|ledgers> <port>`. Started by start.ts, ends with it.
 // Processes apart, so that core can go away and come back while edge serves. Bindings come from the toml files. The ledger objects are in
-// the edge's process, or, asked for apart, those of a second Worker of the same bundle in a third one.
+// the edge's process, or, asked for apart, those of a second Worker of the same bundle in a third one. ISOLATE_PORTS names ports of further
+// isolates of the edge, which are Workers of the same bundle too: between them they share nothing but ledgers and KV, as on the real platform.
 
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
@@ -72,6 +73,20 @@ function ledgersElsewhere({ durableObjects }: Pick<WorkerOptions, 'durableObject
   return { durableObjects: { ...durableObjects, LEDGER: { className: 'Ledger', scriptName: names.ledgers } } }
 }
 
+/** Other isolates of the edge, each at a port of its own. */
+function otherIsolates(first: WorkerOptions): readonly WorkerOptions[] {
+  const ports = (process.env['ISOLATE_PORTS'] ?? '').split(',').filter(Boolean).map(Number)
+  const home = areLedgersApart(process.env) ? names.ledgers : names.edge
+  return ports.map((each, index) => ({
+    ...first,
+    name: `${names.edge}-${index + 2}`,
+    unsafeDirectSockets: [{ host, port: each }],
+    durableObjects: { LEDGER: { className: 'Ledger', scriptName: home } },
+  }))
+}
+
+const own = options()
+
 const miniflare = new Miniflare(
   convertV4MiniflareOptions({
     host,
@@ -81,7 +96,7 @@ const miniflare = new Miniflare(
     telemetry: { enabled: false },
     resourcePersistencePath: resolve(stateOf(role), 'v3'),
     unsafeDevRegistryPath: places.registry,
-    workers: role === 'edge' ? [options(), kvBridge] : [options()],
+    workers: role === 'edge' ? [own, ...otherIsolates(own), kvBridge] : [own],
   }),
 )
 

@@ -17,6 +17,8 @@ export type Settings = {
   readonly fresh: boolean
   /** Give the ledger objects a process of their own, so that they can go away while edge and core stay. */
   readonly ledgersApart: boolean
+  /** Isolates of the edge: the first has its port, each other one of its own. */
+  readonly isolates: number
 }
 
 export const usage = `Runs the whole platform on this machine: edge, core, and three regions with real model servers.
@@ -28,7 +30,8 @@ export const usage = `Runs the whole platform on this machine: edge, core, and t
   CORE_PORT=8788            port of the admin API
   ISOCHRONE_MODEL=x.gguf    serve another model than atlas
   ISOCHRONE_HOME=.isochrone keep state, logs and dev.json elsewhere
-  ISOCHRONE_LEDGERS=apart   ledgers in a process of their own, to try what happens without them`
+  ISOCHRONE_LEDGERS=apart   ledgers in a process of their own, to try what happens without them
+  ISOCHRONE_ISOLATES=1      isolates of the edge, each with what it alone knows; dev.json has their addresses`
 
 const root = resolve(import.meta.dirname, '../..')
 
@@ -49,7 +52,17 @@ export function readSettings(args: readonly string[], env: Readonly<Record<strin
     slots: own ? 4 : 16,
     fresh: flags.fresh,
     ledgersApart: areLedgersApart(env),
+    isolates: readIsolates(env['ISOCHRONE_ISOLATES']),
   }
+}
+
+/** Two cores have no use for more. */
+const isolatesMax = 8
+
+function readIsolates(text: string | undefined): number {
+  const isolates = Number(text || 1)
+  if (Number.isInteger(isolates) && isolates >= 1 && isolates <= isolatesMax) return isolates
+  throw new Stop(`ISOCHRONE_ISOLATES=${text} is not a number from 1 to ${isolatesMax}.`, 2)
 }
 
 /** Throws Stop for any other word. */

@@ -2,7 +2,7 @@
 // says how to use it, and ends everything when told to.
 
 import { randomBytes } from 'node:crypto'
-import { existsSync, rmSync } from 'node:fs'
+import { existsSync, readdirSync, rmSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { bundle } from './bundle.ts'
@@ -10,7 +10,7 @@ import { claimHome, startChild, stopChildren, type Child } from './children.ts'
 import { coreApi } from './core-api.ts'
 import { checkGguf, digestOf, startEngines, type RunningEngine } from './engines.ts'
 import { readJson, writeJson } from './files.ts'
-import { requireFree } from './free-port.ts'
+import { freePort, requireFree } from './free-port.ts'
 import { migrate } from './migrate.ts'
 import { places, type Role } from './places.ts'
 import { progress } from './progress.ts'
@@ -55,7 +55,8 @@ async function start(settings: Settings): Promise<void> {
     `three regions with ${settings.model}, Workers built, database up to date`,
     Promise.all([startEngines(settings), digestOf(settings.modelPath), bundle('edge'), bundle('core'), migrate()]),
   )
-  const edge = { role: 'edge', port: settings.edgePort } as const
+  const isolatePorts = await Promise.all(Array.from({ length: settings.isolates - 1 }, freePort))
+  const edge = { role: 'edge', port: settings.edgePort, env: { ISOLATE_PORTS: isolatePorts.join(',') } } as const
   const core = { role: 'core', port: settings.corePort } as const
   // Nobody speaks HTTP to it.
   const ledgers = settings.ledgersApart ? [{ role: 'ledgers', port: 0 } as const] : []
@@ -73,6 +74,7 @@ async function start(settings: Settings): Promise<void> {
   tellScripts = () =>
     writeJson(places.dev, {
       edgeUrl,
+      edgeUrls: [edgeUrl, ...isolatePorts.map((port) => `http://127.0.0.1:${port}`)],
       coreUrl,
       apiKey: seeded.apiKey,
       operatorToken: secrets.operatorToken,
@@ -104,7 +106,7 @@ function watchEngines(engines: readonly RunningEngine[]): void {
 /** Writes dev.json; again whenever a pid in it has changed. */
 let tellScripts = (): void => undefined
 
-type Runtime = { readonly role: Role; readonly port: number }
+type Runtime = { readonly role: Role; readonly port: number; readonly env?: Readonly<Record<string, string>> }
 const runtimes: Partial<Record<Role, Child>> = {}
 
 /** Restarts of one Worker that are tried in a row before giving up. */
@@ -137,11 +139,9 @@ async function revive(runtime: Runtime, secrets: Secrets): Promise<void> {
   await end(1)
 }
 
-function startRuntime({ role, port }: Runtime, { operatorToken, credentialKey }: Secrets): Promise<void> {
-  // A killed runtime leaves its entry behind, and the registry would refuse the new one for minutes.
-  rmSync(resolve(places.registry, `isochrone-${role}`), { force: true })
-  if (role === 'edge') rmSync(resolve(places.registry, 'isochrone-kv'), { force: true })
-  const env = { OPERATOR_TOKEN: operatorToken, CREDENTIAL_KEY: credentialKey }
+function startRuntime({ role, port, env: own = {} }: Runtime, { operatorToken, credentialKey }: Secrets): Promise<void> {
+  forgetEntries(role)
+  const env = { ...own, OPERATOR_TOKEN: operatorToken, CREDENTIAL_KEY: credentialKey }
   const child = startChild(role, 'cli/local/runtime.ts', [role, String(port)], env)
   runtimes[role] = child
   const { promise, resolve: done, reject } = Promise.withResolvers<void>()
@@ -151,6 +151,13 @@ function startRuntime({ role, port }: Runtime, { operatorToken, credentialKey }:
   })
   void child.exited.then((how) => reject(new Stop(`${role} ended while starting (${how}). Its log: ${child.log.path}`)))
   return promise
+}
+
+/** A killed runtime leaves its Workers' entries behind, and the registry would refuse the new ones for minutes. */
+function forgetEntries(role: Role): void {
+  const ofRole = role === 'edge' ? /^isochrone-(edge(-\d+)?|kv)$/ : new RegExp(`^isochrone-${role}$`)
+  const entries = existsSync(places.registry) ? readdirSync(places.registry) : []
+  for (const name of entries) if (ofRole.test(name)) rmSync(resolve(places.registry, name), { force: true })
 }
 
 type Secrets = { readonly operatorToken: string; readonly credentialKey: string; readonly apiKey: string | null }

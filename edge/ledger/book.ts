@@ -125,8 +125,9 @@ export type Kept = {
 }
 
 /**
- * What ended between the last keeping and the restart is among the kept leases and will never be told again. So those are believed for
- * this many of their endpoint's mean service times, after which one in twenty still runs; whoever holds one tells it again before that.
+ * What ended between the last keeping and the restart is among the kept leases. Isolates tell those ends again, but one may be gone, or not
+ * ask here again. So kept leases are believed for this many of their endpoint's mean service times, after which one in twenty still runs;
+ * whoever holds one tells it again before that.
  */
 const believedServices = 3
 

@@ -5,10 +5,12 @@
 // Storage, each written without holding an answer back unless said so:
 //   snapshot   the last snapshot                        at each new generation; the answer to core waits until it is durable
 //   loads      the model's loads                        at most every ten seconds
-//   kept       { leases in chunks, breakers, services }  at most once a second, and only when something changed
+//   kept       { leases in chunks, breakers, services,  at most once a second, and only when something changed
+//                urls }
 //
-// A restart finds what was kept; leases granted in the last second before it are told again by the isolates that hold them, as charges,
-// when they see another `life` in an answer. Every lease has a deadline, so nothing outlives its request by more than the grace.
+// A restart finds what was kept; leases granted in the last second before it are told again by the isolates that hold them, as charges, and
+// so are the ends of those that ended then, when they see another `life` in an answer. Every lease has a deadline, so nothing outlives its
+// request by more than the grace.
 
 import { DurableObject } from 'cloudflare:workers'
 import { limits } from '../../shared/limits.ts'

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { memoryOf } from './harness/play.ts'
 import { asking } from './scenarios/asking.ts'
 
-const at = memoryOf(asking, { seeds: [1, 2], requests: 20_000 })
+const at = memoryOf(asking, { seeds: [1, 2], requests: 16_000 })
 
 describe('asking when it pays', () => {
   it.each([0.3, 0.5, 0.7, 0.85])('at load %s is at most a tenth slower than the better of always and never', (load) => {

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { memoryOf } from './harness/play.ts'
 import { cell } from './scenarios/cell.ts'
 
-const at = memoryOf(cell, { seeds: [1, 2], requests: 40_000 })
+const at = memoryOf(cell, { seeds: [1, 2], requests: 30_000 })
 
 describe('at load 0.85 with services of 1 s', () => {
   it('at most 0.1 % of the requests wait for more than a second', () => {

@@ -113,7 +113,6 @@ describe.each([null, 2_000])('an endpoint that answers nothing but 429 (Retry-Af
   it('and is not taken for dead', () => {
     expect(watch.breakers).not.toContain('open')
     expect(watch.healths).not.toContain('ejected')
-    expect(watch.healths).toContain('degraded')
   })
 
   it('where exact counts alone send it twice its share', () => {

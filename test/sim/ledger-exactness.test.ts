@@ -118,7 +118,9 @@ class Run {
 
   grantedAt(station: number): number {
     const endpoint = endpointName(station)
-    return [...this.book.leases.byId.values()].filter((lease) => lease.endpoint === endpoint && lease.kind !== 'charged').length
+    return [...this.book.leases.byId.values()].filter(
+      (lease) => lease.endpoint === endpoint && (lease.kind === 'granted' || lease.kind === 'credit'),
+    ).length
   }
 }
 

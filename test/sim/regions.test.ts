@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { memoryOf } from './harness/play.ts'
 import { regions } from './scenarios/regions.ts'
 
-const at = memoryOf(regions, { seeds: [1, 2, 3], requests: 40_000 })
+const at = memoryOf(regions, { seeds: [1, 2, 3], requests: 30_000 })
 
 const bounds = [
   { load: 0.7, times: 1.3 },

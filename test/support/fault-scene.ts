@@ -47,6 +47,9 @@ export type Terms = Pick<LoadOptions, 'mix' | 'perS' | 'seed' | 'timeoutMs'> & {
   readonly env?: Readonly<Record<string, string>>
 }
 
+/** Each learns of failures by itself, and has its own memory: with one, half of what routing does would never happen. */
+const isolates = 4
+
 /** The nearest engine to whoever asks on this machine, and the second one beside it. */
 export const nearest = 'local-us-east'
 export const sibling = 'local-us-east-2'
@@ -69,7 +72,7 @@ export class Scene {
 
   /** `hasSibling`: with a second engine in the first region. `env`: of the platform. */
   static async open({ hasSibling = false, env = {}, ...load }: Terms): Promise<Scene> {
-    const platform = await startPlatform({ env })
+    const platform = await startPlatform({ env: { ISOCHRONE_ISOLATES: String(isolates), ...env } })
     const { dev } = platform
     const engines = new Map(
       dev.regions.map(({ name, engineUrl, controlUrl, pid }): [string, Engine] => [
@@ -80,7 +83,7 @@ export class Scene {
     const own: EngineProcess[] = []
     try {
       if (hasSibling) await addSibling(platform, engines, own)
-      return new Scene(platform, startLoad({ ...load, edgeUrl: dev.edgeUrl, apiKey: dev.apiKey, model: dev.model }), engines, own)
+      return new Scene(platform, startLoad({ ...load, edgeUrls: dev.edgeUrls, apiKey: dev.apiKey, model: dev.model }), engines, own)
     } catch (cause) {
       await Promise.all(own.map((engine) => engine.stop()))
       await platform.stop()

@@ -20,7 +20,8 @@ export type Sample = {
 }
 
 export type LoadOptions = {
-  readonly edgeUrl: string
+  /** Isolates, one of them drawn for each request. */
+  readonly edgeUrls: readonly string[]
   readonly apiKey: string
   readonly model: string
   readonly mix: Mix
@@ -58,7 +59,8 @@ export function startLoad(options: LoadOptions): Load {
       samples.push({ ...broken(planned, Date.now()), failure: 'not_sent' })
       return
     }
-    const sending = ask(planned, options).then((sample) => {
+    const edgeUrl = options.edgeUrls[Math.floor(random() * options.edgeUrls.length)] ?? ''
+    const sending = ask(planned, edgeUrl, options).then((sample) => {
       samples.push(sample)
       underWay.delete(sending)
     })
@@ -101,7 +103,7 @@ const broken = ({ kind, isStream }: Planned, sentAtMs: number): Omit<Sample, 'fa
 })
 
 /** Sends one request and reads its answer to the end. Never throws. */
-async function ask(planned: Planned, { edgeUrl, apiKey, timeoutMs }: LoadOptions): Promise<Sample> {
+async function ask(planned: Planned, edgeUrl: string, { apiKey, timeoutMs }: LoadOptions): Promise<Sample> {
   const sentAtMs = Date.now()
   const { leavesAfterMs } = planned
   let seen: Pick<Sample, 'firstByteAtMs' | 'status' | 'endpoint'> = { firstByteAtMs: null, status: null, endpoint: null }

@@ -10,6 +10,8 @@ const root = path.resolve(import.meta.dirname, '../..')
 
 export type Dev = {
   readonly edgeUrl: string
+  /** Of each isolate (ISOCHRONE_ISOLATES), the first one's before all. */
+  readonly edgeUrls: readonly string[]
   readonly coreUrl: string
   readonly apiKey: string
   readonly operatorToken: string

@@ -18,7 +18,8 @@ export class Meter {
 
   /** `waitMs`: for a slot, in ledger and engine together. `ttftMs`: that and every way. */
   add(waitMs: number, ttftMs: number): void {
-    this.#waitMsSum += waitMs
+    // Sums of ways and times differ by rounding from what they add up to.
+    this.#waitMsSum += Math.max(0, waitMs)
     if (waitMs > slowMs) this.#slow++
     this.#ttftMs.push(ttftMs)
   }

@@ -24,7 +24,7 @@ export const p2cExact =
       ended: (_, station, outcome) => {
         inFlight[station]!--
         failedInARow[station] = outcome === 'hard_failure' ? failedInARow[station]! + 1 : 0
-        if (breaker === 'five-in-a-row' && failedInARow[station]! >= 5) {
+        if (breaker === 'five-in-a-row' && failedInARow[station] >= 5) {
           outUntilMs[station] = world.nowMs + 30_000
           failedInARow[station] = 0
         }
