@@ -87,8 +87,10 @@ async function takeTurn(state: LoopState, ports: LoopPorts, hurry: AbortSignal):
     const published = await publish(catalogue, state, ports)
     measure(state, ports)
 
-    // Tell: those who grant first, a moment later the homes, then the slow copies.
+    // Tell: those who grant first, a moment later the homes, then the slow copies. Loads go out in the turn in which they were measured:
+    // a second older they would send requests where there is no room any more (docs/design/simulations.md).
     if (published || !exchanged) await tellCells({ state, ports, hurry, orders }, limits.cellsHeadStartMs)
+    else await tellLoads({ state, ports, hurry, orders: new Map() })
   }
   await tellHomes(state, ports, hurry)
   startCopies(state, ports)
@@ -214,6 +216,15 @@ type Round = { readonly state: LoopState; readonly ports: LoopPorts; readonly hu
 async function tellCells(round: Round, withinMs: number): Promise<void> {
   const { published, ledgers } = round.state
   if (published) await tellAll(cellTargets(published, ledgers), round, withinMs)
+}
+
+/** The loads alone, to cells that do not have the newest of their model. */
+async function tellLoads(round: Round): Promise<void> {
+  const { published, ledgers, loads } = round.state
+  if (!published) return
+  const isBehind = ({ name, model }: Target): boolean =>
+    model !== null && (loads.get(model)?.seq ?? 0) > (ledgers.get(name)?.loadsSeq ?? 0) && ledgers.get(name)?.error === null
+  await tellAll(cellTargets(published, ledgers).filter(isBehind), round, limits.cellsHeadStartMs)
 }
 
 async function tellHomes(state: LoopState, ports: LoopPorts, hurry: AbortSignal): Promise<void> {

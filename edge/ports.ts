@@ -72,6 +72,8 @@ export type Ledgers = {
 export type Loads = {
   /** The model's numbers; null when unknown or too old to rely on. */
   readonly fresh: (model: ModelName) => ModelLoads | null
+  /** The last known, however old: where demand comes from and how far it is changes slowly, so rows outlast the numbers of the moment. */
+  readonly latest: (model: ModelName) => ModelLoads | null
   /** One cell's and when it was true, from its own last answer when that is newer; null when unknown or too old. */
   readonly cell: (model: ModelName, cell: CellId) => { readonly load: CellLoad; readonly atMs: number } | null
 }

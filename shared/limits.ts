@@ -108,7 +108,9 @@ export const limits = {
   /** Numbers older than this are used for capacity alone: core, or the way to it, is gone. */
   loadsFreshMs: 30_000,
   /** A request is sent on when another cell promises to be this much sooner, its longer way counted. */
-  spillMarginMs: 20,
+  spillMarginMs: 5,
+  /** A full cell whose queue is shorter counts as this part of its slots free: little, for its queue is known less well than its free places. */
+  spillFullShare: 0.02,
   /** A session or prefix stays with its cell and endpoint until another promises to be this much sooner. */
   affinityMarginMs: 300,
   /** An endpoint takes affine requests up to this many times its fair share of what is in flight. */
@@ -127,12 +129,14 @@ export const limits = {
   /** Two endpoints whose predicted times are this close are equals: the less loaded wins. */
   predictedTieMs: 5,
   predictedTieShare: 0.1,
-  /** Weight of one more completion in an endpoint's mean times. */
+  /** Completions count in an endpoint's mean times less and less, to a third after this time: a minute's worth all in all. */
+  speedFadeMs: 30_000,
+  /** Weight of one more completion in what failures add, in how prompts and first tokens go together, and in how long leases are held. */
   speedSmoothing: 0.05,
   /** After so long without a completion an endpoint's times are taken to be those of its like: one bad moment must not starve it for ever. */
   speedStaleMs: 30_000,
   /** Core fills a cell to this part of its measured capacity before it turns to the next. */
-  fillTarget: 0.92,
+  fillTarget: 0.9,
   /** Part of a blind draw that goes by capacity alone, so that no endpoint is starved of evidence. */
   weightFloor: 0.02,
   /** Above this part of a station's servers its waiting time has no bound; the wait at this part stands for all that is above. */
@@ -179,8 +183,6 @@ export const limits = {
   /** A soft failure leaves an endpoint this part of its places (TCP's answer to congestion, gentler); they come back with time, and by a step with each good answer. */
   throttleShare: 0.7,
   throttleMs: 20_000,
-  /** One cut for all soft failures of so long: those of one burst say the same thing together. */
-  throttleEveryMs: 1_000,
   throttleGoodStep: 0.005,
   /** No more than this part of a cell's capacity is taken out; beyond it everything is used: panic. */
   ejectionShareMax: 0.5,
@@ -291,7 +293,7 @@ export const limits = {
   // ---- What core measures and publishes each second. ----
 
   /** How fast demand and rates follow what blocks tell: they forget to a third in this time. */
-  demandMs: 10_000,
+  demandMs: 20_000,
   /** Mean service of a model of which none was measured: a plausible generation. */
   serviceUnmeasuredMs: 1_000,
   /** Changes of health that wait for a database that is away; a whole fleet's, a few times over. */

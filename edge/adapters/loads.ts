@@ -40,6 +40,7 @@ export function loads(memory: LoadsMemory, clock: Clock): LoadsPort {
   const fresh = (model: ModelName): ModelLoads | null => freshLoads(memory.models.get(model), clock.nowMs(), limits.loadsFreshMs)
   return {
     fresh,
+    latest: (model) => memory.models.get(model) ?? null,
     cell: (model, cell) => {
       const ofModel = fresh(model)
       const load = ofModel?.cells.find((each) => each.cell === cell)

@@ -4,6 +4,7 @@
 import { limits } from '../../shared/limits.ts'
 import type { Random } from '../../shared/random.ts'
 import type { EndpointId, LeaseId } from '../../shared/ids.ts'
+import type { ModelLoads } from '../../shared/wire/loads.ts'
 import type { Ask, AskAnswer, EndpointLoad, Exchange, ExchangeAnswer, Flush, News } from '../../shared/wire/ledger.ts'
 import { close, confirm, unconfirmed } from './blocks.ts'
 import { keep as keepBreaker, restore as restoreBreaker, tryOut, type KeptBreaker } from './breaker.ts'
@@ -121,6 +122,8 @@ export type Kept = {
   /** Mean service times in milliseconds of the endpoints that have one. Earlier releases kept none. */
   readonly services?: readonly (readonly [EndpointId, number])[]
   /** Addresses of the endpoints that all this is about. Earlier releases kept none, and are believed. */
+  /** The last loads: without core nobody else brings any. */
+  readonly loads?: ModelLoads | null
   readonly urls?: readonly (readonly [EndpointId, string])[]
 }
 
@@ -133,6 +136,7 @@ const believedServices = 3
 
 /** Plain data for the object's storage. The queue is not in it: whoever waited sees the call fail and asks again. */
 export const keep = (book: Book): Kept => ({
+  loads: book.loads,
   leases: [...book.leases.byId].filter(([, lease]) => lease.kind !== 'credit'),
   breakers: [...book.members].map(([id, { breaker }]) => [id, keepBreaker(breaker)] as const),
   services: [...book.members].flatMap(([id, { speed }]) => {
@@ -147,6 +151,7 @@ export const keep = (book: Book): Kept => ({
  * nothing is learnt. Called after `take`.
  */
 export function restore(book: Book, kept: Kept, nowMs: number): void {
+  if (kept.loads) takeLoads(book, kept.loads)
   const urls = new Map(kept.urls)
   const hasMoved = (id: EndpointId): boolean => {
     const url = book.members.get(id)?.endpoint.url

@@ -102,7 +102,7 @@ function observeSoft(breaker: Breaker, at: Observed): void {
   const { nowMs } = at
   add(breaker.window, 'soft', nowMs)
   const waitMs = boundedWaitMs(at.retryAfterMs)
-  throttleBack(breaker, nowMs, nowMs + waitMs)
+  throttleBack(breaker, at, nowMs + waitMs)
   if (breaker.openUntilMs === null) return
   if (isTrial(breaker, at)) breaker.trialsGood = 0
   // No trial before the time that the engine named; it does not count as an opening.
@@ -110,13 +110,13 @@ function observeSoft(breaker: Breaker, at: Observed): void {
 }
 
 /**
- * One cut for all that fail together: each of them says the same thing, and a burst must not leave one place of a hundred. But while they go
+ * One cut for all that were under way together, as TCP has one for a window: each of them says the same thing, and a burst must not leave one place of a hundred. But while they go
  * on nothing comes back with time: an endpoint that turns everybody away would keep an eighth of its places, and so a quarter of all requests.
  */
-function throttleBack(breaker: Breaker, nowMs: number, backMs: number): void {
+function throttleBack(breaker: Breaker, { nowMs, sentAtMs }: Observed, backMs: number): void {
   const { throttle } = breaker
   const fromMs = Math.max(throttle.fromMs, backMs)
-  const wasCut = throttle.cutAtMs !== null && nowMs - throttle.cutAtMs < limits.throttleEveryMs
+  const wasCut = throttle.cutAtMs !== null && sentAtMs <= throttle.cutAtMs
   const share = nowMs < throttle.fromMs ? throttle.share : throttledShare(throttle, nowMs)
   breaker.throttle = wasCut ? { ...throttle, fromMs } : { share: limits.throttleShare * share, fromMs, cutAtMs: nowMs }
 }

@@ -9,9 +9,16 @@ import type { Candidate } from './pick.ts'
 /** Requests in flight and waiting, averaged over about this long: what is offered to the cell, without the noise of the moment. */
 const settleMs = 2_000
 
-export type Offered = { level: number; atMs: number; readonly newest: { count: number } }
+/** `heldMs` and `tookMs`: how long leases are held in the mean, and how long their requests took. */
+export type Offered = { level: number; atMs: number; readonly newest: { count: number }; heldMs: number; tookMs: number }
 
-export const newOffered = (nowMs: number): Offered => ({ level: 0, atMs: nowMs, newest: { count: 0 } })
+export const newOffered = (nowMs: number): Offered => ({
+  level: 0,
+  atMs: nowMs,
+  newest: { count: 0 },
+  heldMs: 0,
+  tookMs: 0,
+})
 
 /** Folds the time since the last call, during which `newest.count` held, into the mean; then `count` holds. A clock that stands still or steps back folds nothing. */
 export function note(offered: Offered, count: number, nowMs: number): void {
@@ -20,6 +27,15 @@ export function note(offered: Offered, count: number, nowMs: number): void {
   offered.atMs = nowMs
   offered.newest.count = count
 }
+
+/** A lease came back: it was held for its request, for the ways of question and report, and while the report waited to leave. */
+export function noteHeld(offered: Offered, heldMs: number, tookMs: number): void {
+  offered.heldMs += limits.speedSmoothing * (heldMs - offered.heldMs)
+  offered.tookMs += limits.speedSmoothing * (Math.min(heldMs, tookMs) - offered.tookMs)
+}
+
+/** The part of its leases' time in which a request is really there. */
+const busyShare = ({ heldMs, tookMs }: Offered): number => (heldMs > 0 ? tookMs / heldMs : 1)
 
 export type CellView = {
   readonly cell: CellId
@@ -49,7 +65,7 @@ export function cellLoadOf({ cell, candidates, queued, offered, serviceMs, ttftM
   const slots = capsOf(used)
   const rates = used.reduce((sum, each) => sum + each.rate, 0)
   // The smoothed level forgets a burst that has just come; the present one knows nothing of the noise. The fuller of the two is the safer.
-  const load = Math.max(offered.level, offered.newest.count)
+  const load = busyShare(offered) * Math.max(offered.level, offered.newest.count)
   const blind = blindWaitMs(
     used.map((each) => ({ slots: each.cap, serviceMs, share: rates > 0 ? each.rate / rates : 0 })),
     load,

@@ -7,6 +7,7 @@ import type { Random } from '../../shared/random.ts'
 import { freshLoads, type ModelLoads } from '../../shared/wire/loads.ts'
 import type { Ask } from '../../shared/wire/ledger.ts'
 import { mayServe, sharesOf, type Snapshot } from '../../shared/wire/snapshot.ts'
+import { meanServiceMs } from './members.ts'
 import { spillTo, type Elsewhere } from './spill.ts'
 import type { Book } from './state.ts'
 
@@ -28,18 +29,27 @@ export function stickyElsewhere(book: Book, asked: Ask, ownMs: number, { snapsho
   return cell && sentTo(book, cell)
 }
 
-/** Cells that could serve it, by numbers that are fresh. */
+/**
+ * Cells that could serve it, by their last numbers. Without core those grow old and say nothing of the moment: then each is taken to have
+ * free what fractions leave free, so that a full cell still sends on; who finds the other full too comes back to wait.
+ */
 function elsewhereFor(book: Book, asked: Ask, snapshot: Snapshot, nowMs: number): readonly Elsewhere[] {
-  const loads = freshLoads(book.loads, nowMs, limits.loadsFreshMs)
+  const { loads } = book
   if (!loads || asked.spilledFrom || asked.origin === undefined) return []
+  const isFresh = freshLoads(loads, nowMs, limits.loadsFreshMs) !== null
   const trips = roundTripsOf(loads, snapshot, asked.origin)
   const own = trips.get(book.cell) ?? 0
   const able = ableCells(snapshot, asked)
+  const serviceMs = meanServiceMs([...book.members.values()], nowMs)
   return loads.cells
     .filter((load) => load.cell !== book.cell && able.has(load.cell))
     .flatMap((load) => {
       const roundTripMs = trips.get(load.cell)
-      return roundTripMs === undefined ? [] : [{ load, extraMs: roundTripMs - own, sentSince: book.sentOn.get(load.cell) ?? 0 }]
+      if (roundTripMs === undefined) return []
+      const assumed = { ...load, free: (1 - limits.fillTarget) * load.slots, waitMs: 0 }
+      const perRequestMs = serviceMs / Math.max(1, load.slots)
+      const sentSince = book.sentOn.get(load.cell) ?? 0
+      return [{ load: isFresh ? load : assumed, extraMs: roundTripMs - own, sentSince: isFresh ? sentSince : 0, perRequestMs }]
     })
 }
 

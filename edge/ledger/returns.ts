@@ -6,6 +6,7 @@ import type { LeaseId, OriginName } from '../../shared/ids.ts'
 import type { Charge, OutcomeKind, Report, Settled } from '../../shared/wire/ledger.ts'
 import { countArrival, countOutcome, countRoundTrip, countWay } from './blocks.ts'
 import { isOut, observe, stateOf } from './breaker.ts'
+import { noteHeld } from './cell-load.ts'
 import { count as countAttempt } from './budget.ts'
 import { deadlineWithin, findLease, grant, leaseCount, settle as takeBack, type Lease } from './leases.ts'
 import type { Member } from './members.ts'
@@ -62,6 +63,7 @@ function settleOne(book: Book, settled: Settled, nowMs: number, random: Random):
   rememberSettled(book, leaseId)
   countOutcome(book.blocks, member.endpoint.id, settled)
   learn(member.speed, settled, nowMs)
+  if (lease && settled.tookMs !== undefined && settled.tookMs >= 0) noteHeld(book.offered, nowMs - lease.sinceMs, settled.tookMs)
   if (outcome === 'good' && settled.tookMs !== undefined && lease) learnTime(book, lease, settled.tookMs)
   const retryAfterMs = settled.retryAfterMs ?? null
   const wasOnTrial = stateOf(member.breaker, nowMs) === 'half_open'

@@ -6,8 +6,8 @@
 import { limits } from '../../shared/limits.ts'
 import type { Settled } from '../../shared/wire/ledger.ts'
 
-/** Mean of the first samples, then exponentially smoothed. */
-type Mean = { samples: number; value: number }
+/** Mean over the last while: each sample's weight fades with its age. `samples`: the weights' sum, as of `atMs`. */
+type Mean = { samples: number; value: number; atMs: number }
 
 /** First tokens against prompt tokens: both means, and how they vary together. */
 type Slope = { samples: number; tokens: number; ttftMs: number; variance: number; covariance: number }
@@ -26,10 +26,10 @@ export type Speed = {
 }
 
 export const newSpeed = (): Speed => ({
-  service: { samples: 0, value: 0 },
+  service: { samples: 0, value: 0, atMs: 0 },
   penaltyMs: 0,
   completions: 0,
-  ttft: { samples: 0, value: 0 },
+  ttft: { samples: 0, value: 0, atMs: 0 },
   prefill: { samples: 0, tokens: 0, ttftMs: 0, variance: 0, covariance: 0 },
   lastGoodAtMs: null,
   seenAtMs: 0,
@@ -39,7 +39,7 @@ export type Completion = Pick<Settled, 'outcome' | 'ttfbMs' | 'tookMs' | 'retryA
 
 /** Begins with a service time in milliseconds as an earlier life measured it: old, but better than a guess. */
 export function startFrom(speed: Speed, ms: number): void {
-  if (isTime(ms)) include(speed.service, ms)
+  if (isTime(ms)) include(speed.service, ms, speed.service.atMs)
 }
 
 /** Its failures are forgotten: it has proven itself well. */
@@ -70,9 +70,9 @@ function penaltyNow({ service, penaltyMs, seenAtMs }: Speed, nowMs: number): num
 
 function learnGood(speed: Speed, { ttfbMs, tookMs, promptTokens }: Completion, nowMs: number): void {
   speed.lastGoodAtMs = nowMs
-  if (isTime(tookMs)) include(speed.service, tookMs)
+  if (isTime(tookMs)) include(speed.service, tookMs, nowMs)
   if (!isTime(ttfbMs)) return
-  include(speed.ttft, ttfbMs)
+  include(speed.ttft, ttfbMs, nowMs)
   if (isCount(promptTokens)) includeSlope(speed.prefill, promptTokens, ttfbMs)
 }
 
@@ -115,9 +115,15 @@ function msPerToken({ tokens, ttftMs, variance, covariance }: Slope): number {
 /** A plain average while that gives a sample more weight than smoothing would, so that it settles quickly. */
 const weightOf = (samples: number): number => Math.max(limits.speedSmoothing, 1 / samples)
 
-function include(mean: Mean, value: number): void {
-  mean.samples++
-  mean.value += weightOf(mean.samples) * (value - mean.value)
+/**
+ * Fading by age and not by count keeps as many samples as there were in that time: with a fixed share per sample the mean of a busy endpoint
+ * is noise, and noise in the rates makes queues (test/sim/blind-draw.test.ts).
+ */
+function include(mean: Mean, value: number, nowMs: number): void {
+  const ageMs = Math.max(0, nowMs - mean.atMs)
+  mean.samples = 1 + mean.samples * Math.exp(-ageMs / limits.speedFadeMs)
+  mean.value += (value - mean.value) / mean.samples
+  mean.atMs = nowMs
 }
 
 /** Weighted covariance, updated in place (the incremental form of Welford's, with exponential weights). */

@@ -43,7 +43,7 @@ export function servingEndpoints(snapshot: Snapshot, need: Need): readonly Endpo
   )
 }
 
-/** The origin's row of fractions: of the loads while they are fresh, for it changes each second; else of the snapshot. */
+/** The origin's row of fractions: of the last known loads, for it changes each second; else of the snapshot. */
 export function rowOf(snapshot: Snapshot, loads: ModelLoads | null, model: ModelName, origin: OriginName): readonly Share[] {
   const rows = loads?.rows ?? {}
   return rows[origin] ?? Object.values(rows)[0] ?? sharesOf(snapshot, model, origin)

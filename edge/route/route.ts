@@ -28,7 +28,7 @@ export async function route(asked: Asked, admitted: Admitted, view: View, ports:
   })
   const need = { version, operation, avoid, residency: credential.residency }
   const loads = ports.loads.fresh(wish.model)
-  const row = rowOf(snapshot, loads, wish.model, asked.origin)
+  const row = rowOf(snapshot, ports.loads.latest(wish.model), wish.model, asked.origin)
   const mayHedge = (model?.hedging ?? false) && !wish.stream
   const trip: Trip = { asked, admitted, view, need, kin, mayHedge, loads, row }
 

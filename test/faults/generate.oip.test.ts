@@ -2,7 +2,7 @@ import { faultSuite } from './suite.ts'
 
 // The protocol has no terminal event and nothing that opens a stream: a connection closed in good order is the end of it.
 faultSuite({
-  file: 'faults-oip',
+  file: 'oip',
   serving: { endpoint: { kind: 'open_inference' } },
   dialects: [
     {

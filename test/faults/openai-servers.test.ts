@@ -11,7 +11,7 @@ const chatForms: readonly FaultName[] = [
 ]
 
 faultSuite({
-  file: 'faults-openai',
+  file: 'openai',
   serving: { endpoint: { operations: ['chat', 'completions', 'messages', 'responses'] } },
   dialects: [
     { dialect: 'chat' },

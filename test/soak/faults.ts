@@ -1,7 +1,7 @@
 // The faults that a soak switches on and off, by name: how, on what, and which failures of requests each of them explains.
 // A fault that the platform must carry without a failed request explains none.
 
-import { sibling, type Scene } from '../support/fault-scene.ts'
+import { nearest, sibling, type Scene } from '../support/fault-scene.ts'
 
 export type Fault = {
   readonly name: string
@@ -15,8 +15,7 @@ export type Fault = {
   readonly endsRuntime: boolean
 }
 
-const first = 'local-us-east'
-const region = [first, sibling]
+const region = [nearest, sibling]
 
 const engineFault = (name: string, id: string, faults: object, so: Pick<Fault, 'explains' | 'servedMin'>): Fault => ({
   name,
@@ -37,16 +36,16 @@ const hung = [...broken, 'upstream_timeout', 'upstream_stalled', 'deadline_excee
 export const soakFaults: readonly Fault[] = [
   {
     name: 'killed',
-    on: async (scene) => scene.signal(first, 'SIGKILL'),
-    off: (scene) => scene.restart(first),
+    on: async (scene) => scene.signal(nearest, 'SIGKILL'),
+    off: (scene) => scene.restart(nearest),
     explains: broken,
     servedMin: 0.97,
     endsRuntime: false,
   },
-  engineFault('wedged', first, { hangBeforeFirstToken: 1 }, { explains: hung, servedMin: 0.8 }),
+  engineFault('wedged', nearest, { hangBeforeFirstToken: 1 }, { explains: hung, servedMin: 0.8 }),
   engineFault('four times slower', sibling, { slowFactor: 4 }, { explains: [], servedMin: 1 }),
   engineFault('40 % errors', sibling, { errorShare: 0.4, errorsInARowMax: 4 }, { explains: broken, servedMin: 0.95 }),
-  engineFault('fast 500s', first, { errorShare: 1 }, { explains: broken, servedMin: 0.97 }),
+  engineFault('fast 500s', nearest, { errorShare: 1 }, { explains: broken, servedMin: 0.97 }),
   engineFault('429 only', sibling, { errorShare: 1, errorStatus: 429, retryAfterS: 2 }, { explains: ['upstream_busy'], servedMin: 0.97 }),
   {
     name: 'region cut off',

@@ -33,7 +33,7 @@ const timeoutMs = 6_000
 const lengthMs = minutes * 60_000
 const plan = schedule(soakFaults, lengthMs, seededRandom(seed))
 
-const scene = await Scene.open({ mix: roughMix, perS, seed, timeoutMs }, { ISOCHRONE_LEDGERS: 'apart' })
+const scene = await Scene.open({ mix: roughMix, perS, seed, timeoutMs, hasSibling: true, env: { ISOCHRONE_LEDGERS: 'apart' } })
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void scene.close().finally(() => process.exit(130)))
 try {
   console.log(`seed ${seed}: ${minutes} min, ${perS} requests a second, ${plan.length} faults; metrics gone everywhere for half of it\n`)

@@ -8,7 +8,7 @@ import { regions } from '../../cli/local/regions.ts'
 import { startEngine, type EngineProcess } from '../engine/engine-process.ts'
 import { startLoad, type Load, type LoadOptions, type Sample } from './load.ts'
 import { admin, forgetHome, isAlive, startPlatform, until, type Platform } from './platform.ts'
-import { sentIn } from './samples.ts'
+import { sentIn, shareOf } from './samples.ts'
 
 /** One change of an endpoint's health, as `GET /events` lists it. */
 export type HealthEvent = {
@@ -197,6 +197,11 @@ export class Scene {
     if (!response.ok) throw new Error(`events: ${response.status} ${await response.text()}`)
     const { items } = (await response.json()) as { readonly items: readonly HealthEvent[] }
     return items.filter(({ atMs }) => atMs >= sinceMs).toReversed()
+  }
+
+  /** Waits until the endpoint serves most of what is asked. */
+  async untilServing(id: string): Promise<void> {
+    await until(async () => shareOf(await this.watch(2_000), id) > 0.8)
   }
 
   /** The first event by which the endpoint got this health since then; the test's own timeout is the limit. */

@@ -68,7 +68,7 @@ class Regions implements Policy {
 
   arrive(visit: Visit): void {
     const { snapshot } = this.#core
-    const row = rowOf(snapshot, this.#isolateOf(visit).loads.fresh(model), model, originName(visit.request.origin))
+    const row = rowOf(snapshot, this.#isolateOf(visit).loads.latest(model), model, originName(visit.request.origin))
     const candidates = cellsFor(snapshot, row, need, null, this.#world.random)
     if ('none' in candidates) return this.#world.refuse(visit)
     const region = regionOfCell(candidates.first)

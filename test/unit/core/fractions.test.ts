@@ -60,8 +60,8 @@ describe('filling demand into cells', () => {
   const cost = (_: string, id: string) => (id === 'near' ? 10 : 90)
   it.each([
     { name: 'room everywhere: all to the nearest', demand: 5, near: 1, far: 0 },
-    { name: 'up to the target and no further', demand: 9.2, near: 1, far: 0 },
-    { name: 'beyond it exactly what does not fit', demand: 18.4, near: 0.5, far: 0.5 },
+    { name: 'up to the target and no further', demand: 10 * limits.fillTarget, near: 1, far: 0 },
+    { name: 'beyond it exactly what does not fit', demand: 20 * limits.fillTarget, near: 0.5, far: 0.5 },
     { name: 'no demand: the nearest', demand: 0, near: 1, far: 0 },
     { name: 'more than all can take: by capacity', demand: 40, near: 0.5, far: 0.5 },
   ])('$name', ({ demand, near, far }) => {

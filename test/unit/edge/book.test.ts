@@ -109,7 +109,7 @@ describe('waiting', () => {
   it('a place that comes free with time alone goes to who waits, not to who comes', () => {
     const desk = new Desk([endpoint('a', 'x', { slots: 20 })])
     for (let i = 0; i < 20; i++) {
-      desk.nowMs += limits.throttleEveryMs
+      desk.nowMs += 1_000
       desk.serve({ outcome: 'soft_failure' })
     }
     // Two places are left; a third comes back in two thirds of a second.
@@ -246,7 +246,7 @@ describe('speed and health', () => {
   it('429 takes places away and never the endpoint', () => {
     const desk = new Desk([endpoint('busy', 'x', { slots: 10 }), endpoint('other', 'x', { slots: 10 })])
     for (let i = 0; i < 20; i++) {
-      desk.nowMs += limits.throttleEveryMs
+      desk.nowMs += 1_000
       desk.serve({ outcome: 'soft_failure' }, { avoid: [id('other')] })
     }
     const { endpoints } = exchange(desk.book, { snapshot: null, cell }, desk.nowMs, desk.random)
@@ -416,19 +416,29 @@ describe('elsewhere', () => {
     return desk
   }
 
-  it('sends no more than there were free places, until it hears again', () => {
+  it('sends on until those it has sent would wait there as long as here, and begins anew when it hears again', () => {
     const desk = full()
     takeLoads(desk.book, loads(3))
-    const spilled = Array.from({ length: 6 }, () => desk.ask({ origin }).spill)
-    expect(spilled.filter(Boolean)).toHaveLength(3)
+    // Three find a place; each further one makes the queue there longer by an eighth of the service time of a second.
+    const spilled = Array.from({ length: 12 }, () => desk.ask({ origin }).spill)
+    expect(spilled.map(Boolean)).toEqual([...Array.from({ length: 11 }, () => true), false])
     takeLoads(desk.book, loads(1, { seq: 2 }))
     expect(desk.ask({ origin }).spill).toEqual({ cell: 'atlas@y' })
   })
 
-  it('does not trust numbers that are old, nor send where the version or the jurisdiction is missing', () => {
-    const old = full()
-    takeLoads(old.book, loads(3, { atMs: 1_000_000 - limits.loadsFreshMs }))
-    expect(old.ask({ origin })).toMatchObject({ queued: {} })
+  it('by old numbers it still sends on, but believes none of them: core may be gone for hours', () => {
+    const busy = { cell: 'atlas@y' as CellId, slots: 8, free: 0, waitMs: 60_000, blindWaitMs: 0, ttftMs: 10 }
+    for (const [ageMs, spills] of [
+      [0, false],
+      [limits.loadsFreshMs, true],
+    ] as const) {
+      const desk = full()
+      takeLoads(desk.book, loads(0, { atMs: 1_000_000 - ageMs, cells: [busy] }))
+      expect(desk.ask({ origin }).spill !== undefined).toBe(spills)
+    }
+  })
+
+  it('does not send where the version or the jurisdiction is missing', () => {
     const region = { latitude: 0, longitude: 0, locationHint: null }
     const abroad = full({
       regions: [

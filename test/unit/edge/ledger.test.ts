@@ -273,15 +273,17 @@ describe('spill', () => {
     load: { cell: cell as CellId, slots: 8, free: 4, waitMs: 0, blindWaitMs: 0, ttftMs: null, ...so },
     extraMs,
     sentSince,
+    perRequestMs: 10,
   })
 
   it.each([
     ['nobody else is there', [], null],
     ['the other is not sooner by the margin', [other('x', {}, 81)], null],
     ['the other is sooner', [other('x', {}, 79)], 'x'],
-    ['the other waits as well', [other('x', { waitMs: 90 })], null],
-    ['the other has no free place', [other('x', { free: 0 })], null],
-    ['the free places were taken by those sent since', [other('x', { free: 3 }, 0, 3)], null],
+    ['the other waits as well', [other('x', { free: 0, waitMs: 90 })], null],
+    ['the other is full, but its queue is shorter', [other('x', { free: 0, waitMs: 70 })], 'x'],
+    ['the places were taken by those sent since, and they wait', [other('x', { free: 3 }, 0, 11)], null],
+    ['the places were taken, but the queue is still shorter', [other('x', { free: 3 }, 0, 10)], 'x'],
   ] as const)('with 100 ms to wait here: %s', (_, others, expected) => {
     expect(spillTo(100, others, 20, () => 0)).toBe(expected)
   })
@@ -292,6 +294,13 @@ describe('spill', () => {
     const drawn = Array.from({ length: 4_000 }, () => spillTo(100, others, 20, random))
     // 1 x 80 against 6 x 20.
     expect(drawn.filter((cell) => cell === 'far').length / 4_000).toBeCloseTo(0.6, 1)
+  })
+
+  it('draws a full cell only seldom beside one with free places', () => {
+    const random = seededRandom(5)
+    const others = [other('full', { free: 0, waitMs: 10 }), other('free', { free: 4 })]
+    const drawn = Array.from({ length: 4_000 }, () => spillTo(100, others, 20, random))
+    expect(drawn.filter((cell) => cell === 'full').length / 4_000).toBeLessThan(0.06)
   })
 })
 

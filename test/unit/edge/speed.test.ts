@@ -17,6 +17,8 @@ import {
 import { limits } from '../../../shared/limits.ts'
 import { seededRandom } from '../../../shared/random.ts'
 
+const startMs = 1_000
+
 const good = (tookMs: number, ttfbMs: number | null = null, promptTokens: number | null = null): Completion => ({
   outcome: 'good',
   tookMs,
@@ -36,15 +38,21 @@ describe('service time', () => {
     expect([serviceMs(speed), ttftMs(speed), prefillMs(speed, 100), lastGoodAtMs(speed)]).toEqual([null, null, null, null])
   })
 
-  it('is the plain mean of the first twenty, then each weighs a twentieth', () => {
-    const twenty = Array.from({ length: 20 }, (_, i) => good(100 + i))
-    expect(serviceMs(after(...twenty))).toBeCloseTo(109.5)
-    expect(serviceMs(after(...twenty, good(309.5)))).toBeCloseTo(119.5)
+  it('is the mean of what came together, and older ones fade by their age, however many there were', () => {
+    const speed = newSpeed()
+    for (let i = 0; i < 1_000; i++) learn(speed, good(100), startMs)
+    for (let i = 0; i < 1_000; i++) learn(speed, good(300), startMs)
+    expect(serviceMs(speed)).toBeCloseTo(200)
+    for (let i = 0; i < 1_000; i++) learn(speed, good(300), startMs + limits.speedFadeMs)
+    const faded = 2 * Math.exp(-1)
+    expect(serviceMs(speed)).toBeCloseTo((200 * faded + 300) / (faded + 1))
   })
 
-  it('follows an endpoint that has become four times slower within 60 completions', () => {
-    const speed = after(...Array.from({ length: 200 }, () => good(1_000)), ...Array.from({ length: 60 }, () => good(4_000)))
-    expect(serviceMs(speed)).toBeGreaterThan(3_800)
+  it.each([1, 50])('follows an endpoint that has become four times slower within a minute, at %d requests a second', (perS) => {
+    const speed = newSpeed()
+    for (let n = 0; n < 300 * perS; n++) learn(speed, good(1_000), startMs + (n * 1_000) / perS)
+    for (let n = 300 * perS; n < 360 * perS; n++) learn(speed, good(4_000), startMs + (n * 1_000) / perS)
+    expect(serviceMs(speed)).toBeGreaterThan(3_500)
   })
 
   it.each<readonly [string, Partial<Completion>, number]>([
