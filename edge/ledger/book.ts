@@ -121,9 +121,9 @@ export type Kept = {
   readonly breakers: readonly (readonly [EndpointId, KeptBreaker])[]
   /** Mean service times in milliseconds of the endpoints that have one. Earlier releases kept none. */
   readonly services?: readonly (readonly [EndpointId, number])[]
-  /** Addresses of the endpoints that all this is about. Earlier releases kept none, and are believed. */
   /** The last loads: without core nobody else brings any. */
   readonly loads?: ModelLoads | null
+  /** Addresses of the endpoints that all this is about. Earlier releases kept none, and are believed. */
   readonly urls?: readonly (readonly [EndpointId, string])[]
 }
 

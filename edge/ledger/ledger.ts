@@ -4,9 +4,8 @@
 //
 // Storage, each written without holding an answer back unless said so:
 //   snapshot   the last snapshot                        at each new generation; the answer to core waits until it is durable
-//   loads      the model's loads                        at most every ten seconds
 //   kept       { leases in chunks, breakers, services,  at most once a second, and only when something changed
-//                urls }
+//                urls, loads }
 //
 // A restart finds what was kept; leases granted in the last second before it are told again by the isolates that hold them, as charges, and
 // so are the ends of those that ended then, when they see another `life` in an answer. Every lease has a deadline, so nothing outlives its
@@ -15,7 +14,6 @@
 import { DurableObject } from 'cloudflare:workers'
 import { limits } from '../../shared/limits.ts'
 import type { CellId, LeaseId } from '../../shared/ids.ts'
-import type { ModelLoads } from '../../shared/wire/loads.ts'
 import { apply } from '../../shared/wire/delta.ts'
 import { orElse } from '../../shared/time.ts'
 import { readSnapshot, type Snapshot } from '../../shared/wire/snapshot.ts'
@@ -50,7 +48,6 @@ import { Probes } from './probes.ts'
 
 /** Leases per stored value: a value holds 2 MB. */
 const leasesPerChunk = 5_000
-const loadsKeptEveryMs = 10_000
 
 type KeptHead = Omit<Kept, 'leases'> & { readonly cell: string; readonly chunks: number }
 
@@ -60,7 +57,6 @@ export abstract class LedgerObject extends DurableObject<unknown> implements Led
   #book: Book
   #keptAtMs = 0
   #keptText = ''
-  #loadsKeptAtMs = 0
 
   constructor(ctx: DurableObjectState, env: unknown, ports: LedgerPorts) {
     super(ctx, env)
@@ -117,7 +113,6 @@ export abstract class LedgerObject extends DurableObject<unknown> implements Led
       await this.ctx.storage.put('snapshot', snapshot, { allowUnconfirmed: true })
       await this.ctx.storage.sync()
     }
-    if (exchange.loads) this.#keepLoads(exchange.loads)
     const endpoints = [...book.members.values()].map(({ endpoint }) => endpoint)
     const probes = this.#probes.exchange(exchange.probes ?? [], endpoints)
     this.#keepSoon()
@@ -152,13 +147,6 @@ export abstract class LedgerObject extends DurableObject<unknown> implements Led
     return false
   }
 
-  #keepLoads(loads: ModelLoads): void {
-    const nowMs = this.#nowMs()
-    if (Math.abs(nowMs - this.#loadsKeptAtMs) < loadsKeptEveryMs) return
-    this.#loadsKeptAtMs = nowMs
-    void this.ctx.storage.put('loads', loads, { allowUnconfirmed: true })
-  }
-
   #keepSoon(): void {
     const nowMs = this.#nowMs()
     if (Math.abs(nowMs - this.#keptAtMs) < limits.turnMs) return
@@ -177,13 +165,11 @@ export abstract class LedgerObject extends DurableObject<unknown> implements Led
   }
 
   async #restore(): Promise<void> {
-    const stored = await this.ctx.storage.get(['snapshot', 'loads', 'kept'])
+    const stored = await this.ctx.storage.get(['snapshot', 'kept'])
     const head = stored.get('kept') as KeptHead | undefined
     const book = this.#bookOf(head?.cell ?? '')
     const snapshot = readSnapshot(stored.get('snapshot'))
     if (snapshot) take(book, snapshot)
-    const loads = stored.get('loads') as ModelLoads | undefined
-    if (loads) takeLoads(book, loads)
     // What another release kept in a form that cannot be read is as good as nothing: an object that cannot start would be worse.
     if (head) await orElse(this.#restoreKept(book, head), undefined)
   }
