@@ -72,7 +72,9 @@ const goodText = textOf('text')
  * and an endpoint that has failed is asked less.
  */
 export function faultSuite({ file, dialects, serving = {} }: Suite): void {
-  for (const spoken of dialects) describe(spoken.dialect, () => dialectSuite(spoken, `${file}-${spoken.dialect}`, serving))
+  describe.each(dialects.map((spoken) => [spoken.dialect, spoken] as const))('%s', (dialect, spoken) => {
+    dialectSuite(spoken, `${file}-${dialect}`, serving)
+  })
 }
 
 function dialectSuite({ dialect, except = [] }: Spoken, file: string, serving: Serving): void {

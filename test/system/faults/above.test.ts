@@ -30,6 +30,8 @@ const turnsAgain = (sinceMs: number) =>
   }, 250)
 
 it('without core requests are served as before, and a failing engine is left all the same', async () => {
+  // Every isolate has met the key, and its slow copy is written.
+  expectServed(await scene.watch(5_000), 1)
   const { generation } = await scene.status()
   const goneAtMs = scene.hold('core')
   // Longer than the published loads are believed.
@@ -55,7 +57,7 @@ it('without core requests are served as before, and a failing engine is left all
 }, 120_000)
 
 it('without ledgers the last weights decide, and is counted; with them back, counts are exact again', async () => {
-  await until(async () => (await scene.endpoint(nearest)).health === 'healthy', 250)
+  await scene.untilServing(nearest)
   const before = await ways()
   const goneAtMs = scene.hold('ledgers')
   const during = await scene.watch(10_000)
