@@ -116,6 +116,8 @@ export type Routed = {
   readonly lease: LeaseId
   readonly way: RouteWay
   /** A second copy may be sent when nothing came by then; null: never. */
+  /** From the caller's origin to the endpoint's region and back, as published; null when nobody knows. */
+  readonly roundTripMs: number | null
   readonly hedgeAfterMs: number | null
 }
 

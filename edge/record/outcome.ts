@@ -26,14 +26,17 @@ export function settledAfterFailure({ lease, endpoint }: Routed, { outcome, refu
   return { leaseId: lease, outcome, ttfbMs: null, endpoint: endpoint.id, retryAfterMs, ...(outcome === 'good' ? {} : { tookMs }) }
 }
 
-/** An answer that has ended. `stream`: only then is the time to the first token apart from the rest, and tells what a prompt's tokens cost. */
+/**
+ * An answer that has ended. `stream`: only then is the time to the first token apart from the rest, and tells what a prompt's tokens cost.
+ * It is told without the way there and back: cells are compared by both, and the way must not count twice.
+ */
 export function settledAfterAnswer(
-  { lease, endpoint }: Routed,
+  { lease, endpoint, roundTripMs }: Routed,
   ended: Ended,
   took: { readonly ttfbMs: number; readonly tookMs: number; readonly stream: boolean },
 ): Settled {
   const { tookMs, stream } = took
-  const ttfbMs = stream ? took.ttfbMs : null
+  const ttfbMs = stream ? Math.max(0, took.ttfbMs - (roundTripMs ?? 0)) : null
   const promptTokens = stream ? uncachedTokens(ended.usage) : null
   return { leaseId: lease, outcome: outcomeOf(ended), ttfbMs, endpoint: endpoint.id, tookMs, promptTokens }
 }

@@ -101,7 +101,8 @@ function granted(trip: Trip, ask: Question['ask'], lease: Granted, ports: Ports)
     ports.ledgers.giveBack(ask.cell, ask.leaseId)
     return 'elsewhere'
   }
-  const routed: Routed = { endpoint, lease: ask.leaseId, way: 'leased', hedgeAfterMs: trip.mayHedge ? (lease.hedgeAfterMs ?? null) : null }
+  const hedgeAfterMs = trip.mayHedge ? (lease.hedgeAfterMs ?? null) : null
+  const routed: Routed = { endpoint, lease: ask.leaseId, way: 'leased', roundTripMs: roundTripTo(trip, endpoint.cell), hedgeAfterMs }
   const wasSpilled = (ask.spilledFrom ?? ask.cell) !== ask.cell
   trip.view.explain?.found(routed, explainAffinity(trip.kin, lease, wasSpilled))
   return { routed }

@@ -5,7 +5,7 @@ import type { Routed, RouteWay } from '../facts.ts'
 import type { CreditKind } from '../ports.ts'
 import { explainAffinity } from './explain.ts'
 import { drawBlind } from './fallback.ts'
-import { leaseUntilMs, servingIn, type Ports, type Trip } from './trip.ts'
+import { leaseUntilMs, roundTripTo, servingIn, type Ports, type Trip } from './trip.ts'
 
 /** Which credits would do; null when the ledger has to see this request itself. */
 export const creditKindOf = ({ need, kin, mayHedge, view }: Trip, cell: CellId): CreditKind | null =>
@@ -18,7 +18,7 @@ export function onCredit(trip: Trip, cell: CellId, ports: Ports): Routed | null 
   const here = servingIn(trip, cell, ports)
   const credit = ports.ledgers.credit(kind, (id) => here.some((endpoint) => endpoint.id === id) && !ports.reflexes.isAside(id))
   const endpoint = credit && here.find(({ id }) => id === credit.endpoint)
-  return credit && endpoint ? charged(trip, { endpoint, lease: credit.leaseId, way: 'credit', hedgeAfterMs: null }, ports) : null
+  return credit && endpoint ? charged(trip, { endpoint, lease: credit.leaseId, way: 'credit' }, ports) : null
 }
 
 /** One of the cell's endpoints by weight; null when none may serve. */
@@ -28,11 +28,12 @@ export function unasked(trip: Trip, cell: CellId, as: { readonly way: RouteWay; 
   const endpoint = drawBlind(draw, ports.random)
   // Another name than the question's: should that be answered late, its lease is another one.
   const lease = `${asked.requestId}.${view.round}.${as.name}` as LeaseId
-  return endpoint && charged(trip, { endpoint, lease, way: as.way, hedgeAfterMs: null }, ports)
+  return endpoint && charged(trip, { endpoint, lease, way: as.way }, ports)
 }
 
-function charged(trip: Trip, routed: Routed, ports: Ports): Routed {
+function charged(trip: Trip, found: Pick<Routed, 'endpoint' | 'lease' | 'way'>, ports: Ports): Routed {
   const { need, kin, view } = trip
+  const routed: Routed = { ...found, roundTripMs: roundTripTo(trip, found.endpoint.cell), hedgeAfterMs: null }
   ports.ledgers.charge(routed.endpoint.cell, {
     leaseId: routed.lease,
     endpoint: routed.endpoint.id,
