@@ -115,9 +115,9 @@ export type Routed = {
   readonly endpoint: Endpoint
   readonly lease: LeaseId
   readonly way: RouteWay
-  /** A second copy may be sent when nothing came by then; null: never. */
   /** From the caller's origin to the endpoint's region and back, as published; null when nobody knows. */
   readonly roundTripMs: number | null
+  /** A second copy may be sent when nothing came by then; null: never. */
   readonly hedgeAfterMs: number | null
 }
 

@@ -105,7 +105,7 @@ export const limits = {
 
   // ---- Routing. Sources: docs/design/figures.md and the simulations in test/sim. ----
 
-  /** Numbers older than this are used for capacity alone: core, or the way to it, is gone. */
+  /** Waits and weights older than this are not believed: core, or the way to it, is gone. Rows of fractions outlast it, for demand moves slowly. */
   loadsFreshMs: 30_000,
   /** A request is sent on when another cell promises to be this much sooner, its longer way counted. */
   spillMarginMs: 5,

@@ -110,8 +110,9 @@ function observeSoft(breaker: Breaker, at: Observed): void {
 }
 
 /**
- * One cut for all that were under way together, as TCP has one for a window: each of them says the same thing, and a burst must not leave one place of a hundred. But while they go
- * on nothing comes back with time: an endpoint that turns everybody away would keep an eighth of its places, and so a quarter of all requests.
+ * One cut for all that were under way together, as TCP has one for a window: each of them says the same thing, and a burst must not leave
+ * one place of a hundred. But while they go on nothing comes back with time: an endpoint that turns everybody away would keep an eighth of
+ * its places, and so a quarter of all requests.
  */
 function throttleBack(breaker: Breaker, { nowMs, sentAtMs }: Observed, backMs: number): void {
   const { throttle } = breaker

@@ -1,5 +1,6 @@
 // The endpoints of the cell as the ledger knows them: what core published, and what their own requests have shown. Pure.
 
+import { limits } from '../../shared/limits.ts'
 import type { EndpointId } from '../../shared/ids.ts'
 import { servedAs } from '../../shared/operations.ts'
 import type { Ask, EndpointLoad } from '../../shared/wire/ledger.ts'
@@ -11,9 +12,6 @@ import { isStale, lastGoodAtMs, newSpeed, prefillMs, serviceMs, ttftMs, type Spe
 
 export type Member = { endpoint: Endpoint; readonly breaker: Breaker; readonly speed: Speed }
 export type Members = Map<EndpointId, Member>
-
-/** Taken until something was measured: a plausible generation, so that waits are neither nothing nor for ever. */
-const serviceMsUnmeasured = 1_000
 
 /** Takes over a snapshot's endpoints of the cell. What was learnt of one stays with its address: behind another stands another server. */
 export function renew(members: Members, endpoints: readonly Endpoint[]): void {
@@ -66,7 +64,7 @@ export function capNow(member: Member, { snapshot, leases }: Pick<View, 'snapsho
 export function meanServiceMs(members: readonly Member[], nowMs: number): number {
   const ofLate = members.filter(({ speed }) => !isStale(speed, nowMs))
   const timesOf = (among: readonly Member[]) => among.map(({ speed }) => serviceMs(speed, nowMs))
-  return meanOf(timesOf(ofLate)) ?? meanOf(timesOf(members)) ?? serviceMsUnmeasured
+  return meanOf(timesOf(ofLate)) ?? meanOf(timesOf(members)) ?? limits.serviceUnmeasuredMs
 }
 
 function meanOf(times: readonly (number | null)[]): number | null {
@@ -74,10 +72,7 @@ function meanOf(times: readonly (number | null)[]): number | null {
   return known.length > 0 ? known.reduce((sum, ms) => sum + ms, 0) / known.length : null
 }
 
-/** The share of its weight that a degraded endpoint keeps: its requests may be slow, its places are still worth something. */
-const degradedShare = 0.5
-
-export const weightOf = ({ endpoint }: Member): number => endpoint.weight * (endpoint.health === 'degraded' ? degradedShare : 1)
+export const weightOf = ({ endpoint }: Member): number => endpoint.weight * (endpoint.health === 'degraded' ? limits.degradedFactor : 1)
 
 export type View = {
   readonly snapshot: Snapshot

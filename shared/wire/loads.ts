@@ -24,7 +24,7 @@ export type ModelLoads = {
   readonly model: ModelName
   /** Grows with each change; core's clock in milliseconds, so that it also grows over a restart. */
   readonly seq: number
-  /** When the numbers were true, by core's clock: older than `loadsFreshMs` they are not used for anything but capacity. */
+  /** When the numbers were true, by core's clock: older than `loadsFreshMs` only the rows are still believed. */
   readonly atMs: number
   readonly cells: readonly CellLoad[]
   /** Rows of fractions by origin, as in the snapshot, with round trips as measured. */
