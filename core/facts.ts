@@ -5,10 +5,10 @@ import type { LocationHint } from '../shared/geo.ts'
 import type { EndpointKind, Operation } from '../shared/operations.ts'
 import type { Scope } from '../shared/wire/credential.ts'
 import type { AffinityRule, Alias, EndpointHealth, EndpointState, Model, Region, Snapshot, Strategy } from '../shared/wire/snapshot.ts'
-import type { EndpointLoad, OutcomeKind } from '../shared/wire/ledger.ts'
+import type { Block, EndpointLoad, OutcomeKind } from '../shared/wire/ledger.ts'
 import type { Delta } from '../shared/wire/delta.ts'
 import type { CellLoad, ModelLoads } from '../shared/wire/loads.ts'
-import type { EngineRecord, ProbeKind, ProbeOrder, ServiceStatus } from '../shared/wire/probe.ts'
+import type { EngineRecord, ProbeKind, ProbeOrder, ProbeResult, ServiceStatus } from '../shared/wire/probe.ts'
 
 // ---- The catalogue's rows ----
 
@@ -226,6 +226,8 @@ type ByKind<T> = Readonly<Partial<Record<ProbeKind, T>>>
 export type ProbeRecord = {
   readonly url: string
   readonly kind: EndpointKind
+  /** The kinds of probes that it gets. */
+  readonly kinds: readonly ProbeKind[]
   readonly liveness: Liveness
   /** The last result of each kind of probe that ever had one. */
   readonly last: ByKind<Probe>
@@ -308,6 +310,9 @@ export type LedgerRecord = {
   error: string | null
 }
 
+/** What an answer of a ledger brought for probing and judging: blocks that were not told before, and results of probes. */
+export type Heard = { readonly blocks: readonly Block[]; readonly probes: readonly ProbeResult[] }
+
 /** How far the slow copies of credentials are: all writes up to `seq`, and of the tenant written next the keys up to `afterKey`. */
 export type Copied = { readonly seq: number; readonly afterKey: string | null }
 
@@ -322,12 +327,16 @@ export type LoopState = {
   /** Whether the slow copy was asked for its generation (needed only when nothing is stored). */
   floorKnown: boolean
   catalogue: Catalogue | null
+  /** Reads of the catalogue that had no answer in time since one had, and when the last one began. */
+  readonly reads: { silent: number; askedAtMs: number }
   /** The published snapshot's signature; null while the deployment has no secret. */
   signed: { readonly generation: number; readonly signature: string | null } | null
   /** From the snapshot before to the published one; null when that is not known. */
   delta: Delta | null
   probes: ReadonlyMap<EndpointId, ProbeRecord>
   traffic: ReadonlyMap<EndpointId, Traffic>
+  /** Answers that are not folded into the two yet. */
+  readonly heard: Heard[]
   judged: ReadonlyMap<EndpointId, JudgedAt>
   /** Changes of health that the database has not yet confirmed, at most limits.eventsWaitingMax; the oldest go. */
   waiting: readonly EndpointEvent[]

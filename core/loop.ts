@@ -8,7 +8,7 @@ import { within } from '../shared/time.ts'
 import { diff } from '../shared/wire/delta.ts'
 import type { CellId, EndpointId } from '../shared/ids.ts'
 import type { ProbeOrder } from '../shared/wire/probe.ts'
-import type { Catalogue, KeptHealth, KeptLiveness, LoopState, Target } from './facts.ts'
+import type { Catalogue, Heard, KeptHealth, KeptLiveness, LoopState, Target } from './facts.ts'
 import type { LoopPorts, Memory } from './ports.ts'
 import { foldTraffic, judge, relevantTraffic } from './judge/judge.ts'
 import { weightsOf } from './judge/weights.ts'
@@ -18,7 +18,7 @@ import { startCopies } from './publish/copies.ts'
 import { nextLoads } from './publish/loads.ts'
 import { contentOf, nextPublished } from './publish/snapshot.ts'
 import { cellTargets, homes, homeTargets, retiredCells } from './publish/targets.ts'
-import { forget, tell, type Heard } from './publish/tell.ts'
+import { forget, tell } from './publish/tell.ts'
 
 /** The state of a loop that has just woken with what was stored. */
 export function awaken(stored: Awaited<ReturnType<Memory['restore']>>): LoopState {
@@ -30,10 +30,12 @@ export function awaken(stored: Awaited<ReturnType<Memory['restore']>>): LoopStat
     generationFloor: stored.generationFloor,
     floorKnown: stored.published !== null,
     catalogue: null,
+    reads: { silent: 0, askedAtMs: 0 },
     signed: null,
     delta: null,
     probes: new Map(),
     traffic: new Map(),
+    heard: [],
     judged: new Map(stored.keptHealth.judged),
     waiting: stored.keptHealth.waiting,
     appending: null,
@@ -62,6 +64,9 @@ export async function turn(state: LoopState, ports: LoopPorts, hurry: AbortSigna
 }
 
 async function takeTurn(state: LoopState, ports: LoopPorts, hurry: AbortSignal): Promise<void> {
+  // Answers that came when the last turn no longer waited for them.
+  foldHeard(state, ports)
+
   // Load: one cheap query, and the whole catalogue only when something was written. Without the database the last one serves on.
   const { news, failure } = await load(state, ports)
 
@@ -100,10 +105,16 @@ async function takeTurn(state: LoopState, ports: LoopPorts, hurry: AbortSignal):
 
 /** Refreshes the catalogue. `news`: it changed. `failure`: it could not be read; the turn goes on with the old one and reports it. */
 async function load(state: LoopState, ports: LoopPorts): Promise<{ readonly news: boolean; readonly failure: Error | null }> {
+  const { reads } = state
   const silent = 'silent'
+  const noAnswer = { news: false, failure: new Error(`the catalogue gave no answer in ${limits.catalogueWaitMsMax} ms`) }
+  const nowMs = ports.clock.nowMs()
+  if (reads.silent >= limits.readsSilentMax && Math.abs(nowMs - reads.askedAtMs) < limits.readAgainMs) return noAnswer
+  reads.askedAtMs = nowMs
   const reading = read(state, ports).catch((cause: unknown) => new Error(`the catalogue could not be read: ${messageOf(cause)}`, { cause }))
   const answer = await within<Catalogue | Error | null, typeof silent>(reading, limits.catalogueWaitMsMax, silent, ports.timer)
-  if (answer === silent) return { news: false, failure: new Error(`the catalogue gave no answer in ${limits.catalogueWaitMsMax} ms`) }
+  reads.silent = answer === silent ? reads.silent + 1 : 0
+  if (answer === silent) return noAnswer
   if (answer instanceof Error) return { news: false, failure: answer }
   if (answer) state.catalogue = answer
   return { news: answer !== null, failure: null }
@@ -235,12 +246,19 @@ async function tellHomes(state: LoopState, ports: LoopPorts, hurry: AbortSignal)
 
 async function tellAll(targets: readonly Target[], { state, ports, hurry, orders }: Round, withinMs: number): Promise<void> {
   await sign(state, ports)
-  const hear = ({ blocks, probes }: Heard): void => {
-    const nowMs = ports.clock.nowMs()
-    state.traffic = foldTraffic(state.traffic, blocks, nowMs)
-    state.probes = foldResults(state.probes, probes, nowMs)
-  }
+  const hear = (heard: Heard): void => void state.heard.push(heard)
   await tell({ targets, withinMs, hurry, orders: stillOpen(orders, state), hear }, state, ports)
+  foldHeard(state, ports)
+}
+
+/** All answers at once: each alone would copy what is known of every endpoint. */
+function foldHeard(state: LoopState, ports: LoopPorts): void {
+  const heard = state.heard.splice(0)
+  const nowMs = ports.clock.nowMs()
+  const blocks = heard.flatMap((each) => each.blocks)
+  const probes = heard.flatMap((each) => each.probes)
+  state.traffic = foldTraffic(state.traffic, blocks, nowMs)
+  state.probes = foldResults(state.probes, probes, nowMs)
 }
 
 /** Orders without those that were answered earlier in this turn: told again they would be carried out again. */

@@ -4,7 +4,7 @@
 import { limits } from '../shared/limits.ts'
 import type { EndpointId } from '../shared/ids.ts'
 import type { EndpointLoad } from '../shared/wire/ledger.ts'
-import type { Endpoint } from '../shared/wire/snapshot.ts'
+import { mayServe, type Endpoint } from '../shared/wire/snapshot.ts'
 
 /** An endpoint and its ledger's word on it; null while the ledger is silent. */
 export type Known = { readonly endpoint: Endpoint; readonly load: EndpointLoad | null }
@@ -22,10 +22,13 @@ export type Speed = {
 
 export function speedOf(all: readonly Known[]): Speed {
   const known = new Map(all.map((each) => [each.endpoint.id, each]))
-  const measured = all.flatMap(({ endpoint, load }) => {
-    const ms = measuredMs(load)
-    return ms === null ? [] : [{ slots: endpoint.slots, perMs: endpoint.slots / ms }]
-  })
+  const isMeasured = ({ load }: Known): boolean => measuredMs(load) !== null
+  // Failures count as long services: one that is out must not make those look slow of which nothing is known yet.
+  const serving = all.filter((each) => isMeasured(each) && mayServe(each.endpoint))
+  const measured = (serving.length > 0 ? serving : all.filter(isMeasured)).map(({ endpoint: { slots }, load }) => ({
+    slots,
+    perMs: slots / (measuredMs(load) ?? limits.serviceUnmeasuredMs),
+  }))
   const rates = measured.reduce((sum, { perMs }) => sum + perMs, 0)
   const serviceMs = rates > 0 ? measured.reduce((sum, { slots }) => sum + slots, 0) / rates : limits.serviceUnmeasuredMs
   const serviceMsOf = (id: EndpointId): number => measuredMs(known.get(id)?.load ?? null) ?? serviceMs

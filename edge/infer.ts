@@ -96,7 +96,7 @@ async function walk(asked: Asked, known: Snapshot, ports: EdgePorts, roundsBefor
     if (newer) {
       snapshot = newer
       admission = await admit(asked, snapshot, ports)
-      if (!admission.ok || admission.value.version !== admitted.version) {
+      if (!admission.ok || goesElsewhere(admitted, admission.value)) {
         if (routed.ok) ports.ledgers.giveBack(routed.value.endpoint.cell, routed.value.lease)
         if (!admission.ok) return refused(asked, admission.error, ports, sofar())
         admitted = admission.value
@@ -124,6 +124,10 @@ async function walk(asked: Asked, known: Snapshot, ports: EdgePorts, roundsBefor
   const full: InferenceRefusal = { reason: 'no_capacity', model: admitted.wish.model, retryAfterMs: limits.retryAfterMsDefault }
   return refused(asked, full, ports, sofar())
 }
+
+/** Whether what was routed for the one must not serve the other. */
+const goesElsewhere = (before: Admitted, now: Admitted): boolean =>
+  now.version !== before.version || now.credential.residency !== before.credential.residency
 
 /** What the attempts of a request have in common. */
 type Trip = {
@@ -172,6 +176,7 @@ function send({ asked, admitted, under, failed, mayRace }: Trip, routed: Routed,
     const answered = await tryOnce({ ...asked, gone }, admitted, routed, under, ports).catch((bug: unknown) => {
       // A bug must not take the endpoint's place with it until the deadline.
       if (!isSettled) ports.ledgers.giveBack(endpoint.cell, lease)
+      isSettled = true
       throw bug
     })
     if (answered.ok || isSettled) return answered

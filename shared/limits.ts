@@ -252,6 +252,8 @@ export const limits = {
   /** What the service says of an endpoint that it runs; its API allows few calls a second. */
   statusEveryMs: 30_000,
   statusTimeoutMs: 5_000,
+  /** What it said holds for so long; after that a success of the endpoint is worth more than the old word. */
+  serviceToldMs: 120_000,
   /** Its answer is a few KB: ten variants at most, with their images. */
   statusBytesMax: 256 * 1024,
   /** Probes under way at once in one ledger: a Worker may wait for the headers of six fetches at a time. */
@@ -307,6 +309,14 @@ export const limits = {
   /** A cell's own numbers are used for this long after its ledger last spoke. */
   cellLoadKeptMs: 10_000,
 
+  /** What a ledger tells beyond these is a fault of the telling: of anything in one block, a duration of ten days, probes in one answer. */
+  toldCountMax: 10_000_000,
+  toldMsMax: 864_000_000,
+  probesToldMax: 1_024,
+  /** Nor does a ledger's call take so long: isolates give it up before. */
+  roundTripToldMsMax: 10_000,
+  /** No generation is above this, half of what a number can count: from a higher one, reported by mistake, there would be no way on. */
+  generationMax: 2 ** 52,
   /** One exchange with a ledger must fit well inside a turn. */
   exchangeTimeoutMs: 800,
   /** A ledger that lets this many calls go unanswered is asked only every `homeCheckEveryMs`: calls to it must not pile up. */
@@ -315,6 +325,9 @@ export const limits = {
   cellsHeadStartMs: 200,
   /** One read of the catalogue. A database that takes longer must not hold up exchanges and probes. */
   catalogueWaitMsMax: 2_000,
+  /** After so many without an answer it is read only this often: reads must not pile up, nor each turn wait for one. */
+  readsSilentMax: 2,
+  readAgainMs: 5_000,
   /** One write or read of a slow copy. */
   copyWaitMsMax: 5_000,
   /** KV takes one write a second to the same key. */
@@ -328,6 +341,9 @@ export const limits = {
   changedKeptMs: 120_000,
   /** Objects that only keep the snapshot are asked this often whether they still have it. */
   homeCheckEveryMs: 30_000,
+
+  /** A value in the loop's storage has at most 2 MB, and a character up to two bytes. */
+  storedPartCharsMax: 500_000,
 
   /** How long the admin API waits for the control loop's numbers. */
   statusWaitMsMax: 3_000,

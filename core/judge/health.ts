@@ -17,9 +17,14 @@ export type Evidence = {
   readonly liveness: Liveness
   /** Its last answer said that it is still loading its model. */
   readonly loading: boolean
-  /** Probes of one token: failures in a row, whether the last of them timed out, and the last success. */
-  readonly generation: { readonly bad: number; readonly timedOut: boolean; readonly goodAtMs: number | null }
+  /** Probes of one token: failures in a row, whether the last of them timed out, the last success, and whether there are any at all. */
+  readonly generation: { readonly bad: number; readonly timedOut: boolean; readonly goodAtMs: number | null; readonly asked: boolean }
+  /** What the service in front of it said of late. */
   readonly service: ServiceStatus | null
+  /** Whether the engine makes tokens, by a fresh page of metrics; null when it does not tell. */
+  readonly makesTokens: boolean | null
+  /** Whether it has as many requests as it runs at once, by its ledger. */
+  readonly full: boolean
   /** Whether the engine sleeps, by a fresh page of metrics; null when it does not tell. */
   readonly sleeping: boolean | null
   /** The last page of metrics that could be read; null where none ever could. */
@@ -59,6 +64,13 @@ const goodWithin = ({ seen, nowMs }: Scene, withinMs: number): boolean =>
 
 const provenSince = ({ seen }: Scene, sinceMs: number): boolean => (seen.generation.goodAtMs ?? 0) > sinceMs
 
+/** A request or a probe for a token has succeeded since it is what it is. */
+const hasSucceeded = (scene: Scene): boolean =>
+  provenSince(scene, scene.before.sinceMs) || (scene.seen.traffic.lastGoodAtMs ?? 0) > scene.before.sinceMs
+
+/** With long answers on all its places it ends none for minutes, and the question for one token waits its turn: that is no wedge. */
+const isBusy = ({ seen, nowMs }: Scene): boolean => seen.makesTokens ?? (seen.full && sumsOf(seen.traffic, nowMs).hard === 0)
+
 /** Whether a ledger has been silent for so long that what is known of its endpoints no longer changes. */
 export const isSilent = (answeredAtMs: number | null, nowMs: number): boolean =>
   answeredAtMs === null || nowMs - answeredAtMs > limits.ledgerSilentMs
@@ -78,7 +90,8 @@ const rules: readonly Rule[] = [
 
   function serviceHasLostIt(scene) {
     const { seen, before } = scene
-    if (!seen.service) return before.metric === 'service_status' ? hold(scene) : null
+    const isOutByService = before.metric === 'service_status' && before.health !== 'healthy'
+    if (!seen.service) return isOutByService && !hasSucceeded(scene) ? hold(scene) : null
     const { status } = seen.service
     if (/^(Deleting|Deleted|NotFound)$/.test(status)) return verdict('gone', 'service_status', `the service says ${status}`)
     if (/^(Failed|OutOfService)$/.test(status)) return verdict('ejected', 'service_status', `the service says ${status}`)
@@ -88,6 +101,14 @@ const rules: readonly Rule[] = [
   function breakerIsOpen({ seen }) {
     if (seen.breaker?.state !== 'open') return null
     return verdict('ejected', 'breaker', seen.breaker.reason ?? 'its breaker opened')
+  },
+
+  // Before the breaker's trial: the two would take turns, one turn after another.
+  function generatesNothing(scene) {
+    const { bad, timedOut } = scene.seen.generation
+    const wedged = bad >= limits.generationBadMax || (bad > 0 && timedOut && !goodWithin(scene, limits.wedgedMs))
+    if (!wedged || isBusy(scene)) return null
+    return verdict('ejected', 'generation_failures', 'asked for one token, it gave none', bad, limits.generationBadMax)
   },
 
   // Then it is on trial, which a rule below decides. One that was let in again stays in: its breaker gives out one place at a time.
@@ -109,18 +130,10 @@ const rules: readonly Rule[] = [
     return verdict('ejected', 'hard_failure_share', 'too many of its requests fail', round(hard / all), limits.breakerRatio)
   },
 
-  function generatesNothing(scene) {
-    const { bad, timedOut } = scene.seen.generation
-    const wedged = bad >= limits.generationBadMax || (bad > 0 && timedOut && !goodWithin(scene, limits.wedgedMs))
-    if (!wedged) return null
-    return verdict('ejected', 'generation_failures', 'asked for one token, it gave none', bad, limits.generationBadMax)
-  },
-
   function isOnTrial(scene) {
     const { seen, before, nowMs } = scene
     if (before.health !== 'probing' || !isOutByTraffic(scene)) return null
-    if (provenSince(scene, before.sinceMs) || (seen.traffic.lastGoodAtMs ?? 0) > before.sinceMs)
-      return recovered('an answer proved it well')
+    if (hasSucceeded(scene)) return recovered('an answer proved it well')
     if (seen.breaker?.state === 'slow_start') return recovered('its breaker closed')
     if (sumsOf(seen.traffic, nowMs, before.sinceMs).hard > 0) {
       return verdict('ejected', 'hard_failures_in_a_row', 'failed the request that was to prove it', 1, 1)
@@ -133,10 +146,14 @@ const rules: readonly Rule[] = [
     const { seen, before, nowMs } = scene
     if (before.health !== 'ejected' || !isOutByTraffic(scene)) return null
     if (provenSince(scene, before.sinceMs)) return recovered('a generation probe succeeded')
-    if (seen.breaker?.state === 'slow_start') return recovered('its breaker closed')
+    // Of one that a breaker did not take out, a slow start says nothing: it may fail in the middle of it, held in by the ledger's ceiling.
+    if (before.metric === 'breaker' && seen.breaker?.state === 'slow_start') return recovered('its breaker closed')
+    const gaveNothing = before.metric === 'generation_failures'
+    // While requests succeed it is not asked for a token, so nothing else would ever bring it back.
+    if (gaveNothing && (hasSucceeded(scene) || seen.makesTokens === true)) return recovered('it generates again')
     // A breaker that is closed again was forgotten, or closed while nobody looked: one request will tell.
     const mayTry = before.metric === 'breaker' || nowMs - before.sinceMs >= limits.trialMs
-    const tried = before.metric !== 'generation_failures' && mayTry && seen.liveness.state !== 'unhealthy'
+    const tried = (!gaveNothing || !seen.generation.asked) && mayTry && seen.liveness.state !== 'unhealthy'
     return tried ? verdict('probing', before.metric, 'one request will show whether it is well') : hold(scene)
   },
 
@@ -165,7 +182,7 @@ const rules: readonly Rule[] = [
   function sleeps(scene) {
     const { seen, before } = scene
     if (seen.sleeping === true) return verdict('sleeping', 'engine', 'the engine sleeps')
-    return before.health === 'sleeping' && seen.sleeping === null && !goodWithin(scene, limits.trafficProvesMs) ? hold(scene) : null
+    return before.health === 'sleeping' && seen.sleeping === null && !hasSucceeded(scene) ? hold(scene) : null
   },
 
   function isThrottled({ seen, before, nowMs }) {
@@ -181,7 +198,8 @@ const rules: readonly Rule[] = [
   function hasLostItsMetrics(scene) {
     const { seen, nowMs } = scene
     if (seen.scrapedAtMs === null || nowMs - seen.scrapedAtMs <= limits.metricsLostMs) return null
-    if (goodWithin(scene, limits.metricsLostMs) || provenSince(scene, nowMs - limits.metricsLostMs)) return null
+    // A quiet one proves itself with a token each generationQuietMs, and the question takes its time: no doubt in between.
+    if (goodWithin(scene, limits.wedgedMs) || provenSince(scene, nowMs - limits.wedgedMs)) return null
     return verdict(
       'degraded',
       'metrics_age_ms',

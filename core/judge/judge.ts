@@ -4,7 +4,6 @@
 import { limits } from '../../shared/limits.ts'
 import { cellIdOf, type EndpointId } from '../../shared/ids.ts'
 import type { Block } from '../../shared/wire/ledger.ts'
-import type { ServiceStatus } from '../../shared/wire/probe.ts'
 import type { AdminState, CatalogueEndpoint, EndpointEvent, JudgedAt, LedgerRecord, ProbeRecord, Traffic } from '../facts.ts'
 import { withCeiling } from './ejection.ts'
 import { judgeOne, unjudged, type Evidence, type Verdict } from './health.ts'
@@ -78,7 +77,9 @@ export function relevantTraffic(
 
 function beforeOf({ id, url }: CatalogueEndpoint, { before, nowMs }: World): JudgedAt {
   const known = before.get(id)
-  return known?.url === url ? known : { ...unjudged, sinceMs: nowMs, url }
+  if (known?.url !== url) return { ...unjudged, sinceMs: nowMs, url }
+  // A clock that stepped back would otherwise leave out what is told from now on.
+  return known.sinceMs > nowMs ? { ...known, sinceMs: nowMs } : known
 }
 
 function evidenceOf(endpoint: CatalogueEndpoint, { probes, traffic, ledgers, nowMs }: World): Evidence {
@@ -86,7 +87,9 @@ function evidenceOf(endpoint: CatalogueEndpoint, { probes, traffic, ledgers, now
   const record = ledgers.get(cellIdOf(endpoint.model, endpoint.region))
   const load = record?.endpoints[endpoint.id]
   const shown = traffic.get(endpoint.id) ?? noTraffic
-  const lastGoodAtMs = Math.max(shown.lastGoodAtMs ?? 0, Math.min(nowMs, load?.lastGoodAtMs ?? 0))
+  const shownGoodAtMs = shown.lastGoodAtMs ?? 0
+  // A ledger's clock may be ahead. Core's own, of before it stepped back, is no time to go by.
+  const lastGoodAtMs = Math.max(shownGoodAtMs <= nowMs ? shownGoodAtMs : 0, Math.min(nowMs, load?.lastGoodAtMs ?? 0))
   return {
     ...wantedOf(endpoint, nowMs),
     liveness: probe?.liveness ?? { state: 'unknown', good: 0, bad: 0 },
@@ -96,8 +99,11 @@ function evidenceOf(endpoint: CatalogueEndpoint, { probes, traffic, ledgers, now
       bad: probe && lastGoodAtMs <= (probe.last.generation?.atMs ?? 0) ? probe.generationBad : 0,
       timedOut: probe?.last.generation?.timedOut ?? false,
       goodAtMs: probe?.generationGoodAtMs ?? null,
+      asked: probe?.kinds.includes('generation') ?? true,
     },
-    service: serviceOf(probe),
+    service: probe?.service && nowMs - probe.service.atMs <= limits.serviceToldMs ? probe.service.status : null,
+    makesTokens: makesTokens(probe, nowMs),
+    full: load !== undefined && load.inFlight >= endpoint.slots,
     sleeping: probe?.engine && nowMs - probe.engine.atMs <= limits.metricsLostMs ? probe.engine.record.sleeping : null,
     scrapedAtMs: probe?.engine?.atMs ?? null,
     breaker: load ? { state: load.breaker, reason: load.reason } : null,
@@ -106,13 +112,13 @@ function evidenceOf(endpoint: CatalogueEndpoint, { probes, traffic, ledgers, now
   }
 }
 
-/** What the service last said; that it knows no such endpoint is an answer too, of DescribeEndpoint a ValidationException. */
-function serviceOf(probe: ProbeRecord | undefined): ServiceStatus | null {
-  const last = probe?.last.status
-  if (last && !last.ok && /answers 404|Could not find endpoint/.test(last.detail)) {
-    return { status: 'NotFound', instances: null, instancesWanted: null }
-  }
-  return probe?.service?.status ?? null
+/** By a fresh page: the growth of what it has made, or that there were times between tokens to tell of; null when it tells neither. */
+function makesTokens(probe: ProbeRecord | undefined, nowMs: number): boolean | null {
+  const engine = probe?.engine
+  if (!engine || nowMs - engine.atMs > limits.engineFreshMs) return null
+  const { tokensPerS = null, tpotP50Ms } = engine.record
+  if (tokensPerS !== null) return tokensPerS > 0
+  return tpotP50Ms === null ? null : true
 }
 
 function wantedOf(

@@ -30,7 +30,8 @@ export function sumsOf(traffic: Traffic, nowMs: number, sinceMs = 0): Sums {
   const afterMs = Math.max(sinceMs, nowMs - limits.trafficWindowMs)
   const sums = { all: 0, soft: 0, hard: 0, hardInARow: 0 }
   for (const { atMs, good, soft, hard } of traffic.told) {
-    if (atMs <= afterMs) continue
+    // From ahead: of before the clock stepped back.
+    if (atMs <= afterMs || atMs > nowMs) continue
     sums.all += good + soft + hard
     sums.soft += soft
     sums.hard += hard

@@ -55,8 +55,10 @@ export type Hearing = {
  */
 export function isDue(kind: ProbeKind, record: ProbeRecord, hearing: Hearing): boolean {
   if (record.open[kind]) return false
-  if (kind === 'generation' && isTrialDue(record, hearing)) return answersHealth(record) && canGenerate(record)
-  if ((record.nextAtMs[kind] ?? 0) > hearing.nowMs) return false
+  if (kind === 'generation' && isTrialDue(record, hearing)) return answersHealth(record) && canGenerate(record, hearing)
+  // Further away than a whole interval it was set by a clock that has since stepped back.
+  const leftMs = (record.nextAtMs[kind] ?? 0) - hearing.nowMs
+  if (leftMs > 0 && leftMs <= everyMs[kind]) return false
   switch (kind) {
     case 'liveness':
     case 'status':
@@ -64,15 +66,19 @@ export function isDue(kind: ProbeKind, record: ProbeRecord, hearing: Hearing): b
     case 'metrics':
       return answersHealth(record)
     case 'generation':
-      return answersHealth(record) && canGenerate(record) && isQuiet(record, hearing)
+      return answersHealth(record) && canGenerate(record, hearing) && isQuiet(record, hearing)
   }
 }
 
 /** Whether the server answered when it was last asked for its health, where there is a place to ask. */
 const answersHealth = ({ kind, last }: ProbeRecord): boolean => !kindsOf[kind].includes('liveness') || last.liveness?.ok === true
 
-/** Whether a token can be expected: an endpoint that is being made, or an engine that sleeps, need not be found out. */
-const canGenerate = ({ last, engine }: ProbeRecord): boolean => last.status?.warming !== true && engine?.record.sleeping !== true
+/**
+ * Whether a token can be expected: an endpoint that is being made, or an engine that sleeps, need not be found out. Of one that has no page
+ * any more nobody knows whether it sleeps, and nothing else would ever show that it is awake.
+ */
+const canGenerate = ({ last, engine }: ProbeRecord, { nowMs }: Hearing): boolean =>
+  last.status?.warming !== true && (engine?.record.sleeping !== true || nowMs - engine.atMs > limits.metricsLostMs)
 
 /** One on trial is asked as often as for its health. */
 const isTrialDue = ({ last }: ProbeRecord, { onTrial, nowMs }: Hearing): boolean =>

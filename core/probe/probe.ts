@@ -7,7 +7,7 @@ import { cellIdOf, type CellId, type EndpointId } from '../../shared/ids.ts'
 import { probeKinds, type ProbeKind, type ProbeOrder, type ProbeResult } from '../../shared/wire/probe.ts'
 import type { CatalogueEndpoint, KeptLiveness, OpenOrder, ProbeRecord } from '../facts.ts'
 import { isDue, nextProbeAtMs, probesOf, timeoutMsOf, type Alive, type Hearing } from './due.ts'
-import { newRecord, withResult, withSilence } from './record.ts'
+import { newRecord, withKinds, withResult, withSilence } from './record.ts'
 
 type Records = ReadonlyMap<EndpointId, ProbeRecord>
 
@@ -45,7 +45,7 @@ export function ordersFor(probing: Probing, random: Random): Ordered {
     const record = currentRecord(endpoint, probing, hearing)
     records.set(endpoint.id, record)
     ordersOf(endpoint, orders).push(...Object.values(record.open).map(({ order }) => order))
-    for (const kind of probesOf(endpoint)) {
+    for (const kind of record.kinds) {
       if (isDue(kind, record, hearing)) due.push({ endpoint, kind, sinceMs: record.nextAtMs[kind] ?? 0, draw: random() })
     }
   }
@@ -66,6 +66,7 @@ export function ordersFor(probing: Probing, random: Random): Ordered {
 
 /** The records after the results of one exchange. Each result counts once; those of unknown endpoints and orders count for nothing. */
 export function foldResults(records: Records, results: readonly ProbeResult[], nowMs: number): Records {
+  if (results.length === 0) return records
   const folded = new Map(records)
   for (const result of results) {
     const record = folded.get(result.endpoint)
@@ -104,9 +105,10 @@ function currentRecord(endpoint: CatalogueEndpoint, { records, keptLiveness }: P
   const known = records.get(endpoint.id)
   const isSame = known?.url === endpoint.url && known.kind === endpoint.kind
   if (!isSame) return newRecord(endpoint, keptLiveness)
-  return Object.values(known.open).reduce<ProbeRecord>(
+  const current = withKinds(known, probesOf(endpoint))
+  return Object.values(current.open).reduce<ProbeRecord>(
     (record, open) => (isLost(open, hearing) ? withSilence(record, open.order.kind, hearing.nowMs) : record),
-    known,
+    current,
   )
 }
 

@@ -1,7 +1,7 @@
 // What is known of one endpoint by probing, and how one more result changes it. Pure: a record is replaced, never changed.
 
 import { limits } from '../../shared/limits.ts'
-import type { ProbeKind, ProbeResult } from '../../shared/wire/probe.ts'
+import type { ProbeKind, ProbeResult, ServiceStatus } from '../../shared/wire/probe.ts'
 import type { CatalogueEndpoint, KeptLiveness, Probe, ProbeRecord } from '../facts.ts'
 import { probesOf } from './due.ts'
 import { observe, unprobed } from './liveness.ts'
@@ -14,6 +14,7 @@ export function newRecord(endpoint: CatalogueEndpoint, keptLiveness: KeptLivenes
   return {
     url,
     kind,
+    kinds: probesOf(endpoint),
     liveness: isKept ? { ...unprobed, state: kept.state } : unprobed,
     last: {},
     nextAtMs: {},
@@ -22,6 +23,22 @@ export function newRecord(endpoint: CatalogueEndpoint, keptLiveness: KeptLivenes
     service: null,
     generationBad: 0,
     generationGoodAtMs: null,
+  }
+}
+
+/** The record as its row is now: what a kind of probe told that is no longer made is forgotten, for no later one would correct it. */
+export function withKinds(record: ProbeRecord, kinds: readonly ProbeKind[]): ProbeRecord {
+  if (kinds.length === record.kinds.length && kinds.every((kind) => record.kinds.includes(kind))) return record
+  const ofThese = <T>(all: Readonly<Partial<Record<ProbeKind, T>>>): Partial<Record<ProbeKind, T>> =>
+    Object.fromEntries(Object.entries(all).filter(([kind]) => kinds.includes(kind as ProbeKind)))
+  return {
+    ...record,
+    kinds,
+    last: ofThese(record.last),
+    nextAtMs: ofThese(record.nextAtMs),
+    open: ofThese(record.open),
+    engine: kinds.includes('metrics') ? record.engine : null,
+    generationBad: kinds.includes('generation') ? record.generationBad : 0,
   }
 }
 
@@ -56,12 +73,17 @@ export function withResult(record: ProbeRecord, result: ProbeResult, nowMs: numb
     warming: result.warming ?? false,
     timedOut: result.timedOut ?? false,
   }
+  const service = result.service ?? (kind === 'status' && isNotFound(result) ? notFound : null)
   return {
     ...withProbe(record, kind, probe),
     ...(result.engine ? { engine: { atMs, record: result.engine } } : {}),
-    ...(result.service ? { service: { atMs, status: result.service } } : {}),
+    ...(service ? { service: { atMs, status: service } } : {}),
   }
 }
+
+/** That the service knows no such endpoint is an answer too, of DescribeEndpoint a ValidationException. It holds like any other. */
+const isNotFound = ({ ok, detail }: ProbeResult): boolean => !ok && /answers 404|Could not find endpoint/.test(detail)
+const notFound: ServiceStatus = { status: 'NotFound', instances: null, instancesWanted: null }
 
 function withProbe(record: ProbeRecord, kind: ProbeKind, probe: Probe): ProbeRecord {
   const { [kind]: _answered, ...open } = record.open

@@ -30,7 +30,7 @@ export function startCopies(state: LoopState, ports: CopyPorts): void {
 
 function snapshotIsDue(state: LoopState, nowMs: number): boolean {
   const generation = state.published?.snapshot.generation ?? 0
-  return generation > state.copiedGeneration && nowMs - state.copiedAtMs >= limits.snapshotCopyEveryMs
+  return generation > state.copiedGeneration && Math.abs(nowMs - state.copiedAtMs) >= limits.snapshotCopyEveryMs
 }
 
 async function copy(state: LoopState, ports: CopyPorts, snapshotDue: boolean): Promise<void> {

@@ -131,9 +131,9 @@ function distancesFrom(origin: OriginName, cells: readonly Cell[], measured: Num
   )
 }
 
-/** A cell that has shown no first token yet counts as the mean of the others: not knowing must neither attract nor deter. */
+/** A cell that has shown no first token yet counts as the mean of the others that serve: not knowing must neither attract nor deter. */
 function firstTokensOf(cells: readonly Cell[], measured: Numbers): ReadonlyMap<CellId, number> {
-  const known = cells.flatMap(({ id }) => measured.ttftMs(id) ?? [])
+  const known = cells.filter(({ capacity }) => capacity > 0).flatMap(({ id }) => measured.ttftMs(id) ?? [])
   const mean = known.length > 0 ? sum(known) / known.length : 0
   return new Map(cells.map(({ id }) => [id, measured.ttftMs(id) ?? mean]))
 }

@@ -5,16 +5,13 @@ import { limits } from '../../shared/limits.ts'
 import { within } from '../../shared/time.ts'
 import type { CellId } from '../../shared/ids.ts'
 import type { Block, Exchange, ExchangeAnswer } from '../../shared/wire/ledger.ts'
-import type { ProbeOrder, ProbeResult } from '../../shared/wire/probe.ts'
-import type { LedgerRecord, LoopState, Outcomes, Target } from '../facts.ts'
+import type { ProbeOrder } from '../../shared/wire/probe.ts'
+import type { Heard, LedgerRecord, LoopState, Outcomes, Target } from '../facts.ts'
 import { addBlock, noFlow, withoutGone } from '../flow.ts'
 import type { Ledgers, LoopPorts } from '../ports.ts'
 
 type TellState = Pick<LoopState, 'published' | 'ledgers' | 'generationFloor' | 'loads' | 'signed' | 'delta'>
 type TellPorts = Pick<LoopPorts, 'clock' | 'timer' | 'ledgers'>
-
-/** What an answer brought for the stages before this one: blocks that were not told before, and results of probes. */
-export type Heard = { readonly blocks: readonly Block[]; readonly probes: readonly ProbeResult[] }
 
 export type Telling = {
   readonly targets: readonly Target[]
@@ -30,7 +27,13 @@ export type Telling = {
 export async function tell(telling: Telling, state: TellState, ports: TellPorts): Promise<void> {
   const { ledgers } = ports
   if (!ledgers || telling.targets.length === 0) return
-  const calls = Promise.all(telling.targets.map((target) => call(target, telling, state, { ...ports, ledgers })))
+  const endpoints = Map.groupBy(state.published?.snapshot.endpoints ?? [], ({ cell }) => cell)
+  const calls = Promise.all(
+    telling.targets.map((target) => {
+      const members = new Set<string>((target.cell === null ? [] : (endpoints.get(target.cell) ?? [])).map(({ id }) => id))
+      return call({ ...target, members }, telling, state, { ...ports, ledgers })
+    }),
+  )
   const over = new AbortController()
   await Promise.race([calls, ports.timer.sleep(telling.withinMs, AbortSignal.any([telling.hurry, over.signal]))])
   over.abort()
@@ -48,8 +51,10 @@ export function forget(targets: readonly Target[], state: TellState): void {
 }
 
 type CallPorts = TellPorts & { readonly ledgers: Ledgers }
+/** `members`: its endpoints. What it says of others is not its to say. */
+type Called = Target & { readonly members: ReadonlySet<string> }
 
-async function call(target: Target, telling: Telling, state: TellState, ports: CallPorts): Promise<void> {
+async function call(target: Called, telling: Telling, state: TellState, ports: CallPorts): Promise<void> {
   const record = recordOf(target, state)
   const nowMs = ports.clock.nowMs()
   if (record.callsWaiting >= limits.exchangesWaitingMax && nowMs - record.askedAtMs < limits.homeCheckEveryMs) return
@@ -65,22 +70,33 @@ async function call(target: Target, telling: Telling, state: TellState, ports: C
   }
   const settled = ports.ledgers
     .exchange(target, exchange)
-    .then(
-      (answer) => {
-        const atMs = ports.clock.nowMs()
-        const blocks = takeBlocks(record, answer, atMs)
-        telling.hear({ blocks, probes: answer.probes })
-        state.generationFloor = Math.max(state.generationFloor, answer.generation)
-        if (number > record.lastAnswered) note(record, answer, { number, atMs, loadsSeq: exchange.loads?.seq ?? null })
-      },
-      (cause: unknown) => failed(cause instanceof Error ? cause.message : String(cause)),
-    )
+    .then((told) => {
+      const answer = ofMembers(told, target.members)
+      const atMs = ports.clock.nowMs()
+      const blocks = takeBlocks(record, answer, atMs)
+      telling.hear({ blocks, probes: answer.probes })
+      state.generationFloor = Math.max(state.generationFloor, answer.generation)
+      if (number > record.lastAnswered) note(record, answer, { number, atMs, loadsSeq: exchange.loads?.seq ?? null })
+    })
+    // Also where an answer cannot be made sense of: that is one ledger's fault, and must not end the turn for all.
+    .catch((cause: unknown) => failed(cause instanceof Error ? cause.message : String(cause)))
     .finally(() => {
       record.callsWaiting -= 1
     })
   const silent = Symbol('silent')
   if ((await within(settled, limits.exchangeTimeoutMs, silent, ports.timer)) === silent) {
     failed(`no answer in ${limits.exchangeTimeoutMs} ms`)
+  }
+}
+
+function ofMembers(answer: ExchangeAnswer, members: ReadonlySet<string>): ExchangeAnswer {
+  const own = <T>(endpoints: Readonly<Record<string, T>>): Readonly<Record<string, T>> =>
+    Object.fromEntries(Object.entries(endpoints).filter(([id]) => members.has(id)))
+  return {
+    ...answer,
+    endpoints: own(answer.endpoints),
+    blocks: answer.blocks.map((block) => ({ ...block, endpoints: own(block.endpoints) })),
+    probes: answer.probes.filter(({ endpoint }) => members.has(endpoint)),
   }
 }
 

@@ -25,14 +25,18 @@ export type CredentialSources = {
 export function credentials(memory: CredentialMemory, sources: CredentialSources): Credentials {
   const { clock, timer } = sources
 
-  const remember = (id: KeyId, record: Credential | null, generation: number): CredentialLookup => {
-    // Guesses must not push real keys out.
-    if (!record && memory.size >= limits.credentialsHeldMax * 0.9) return 'unknown'
+  const hold = (id: KeyId, entry: Entry): void => {
     memory.delete(id)
-    memory.set(id, { record, readAtMs: clock.nowMs(), generation })
+    memory.set(id, entry)
     // A Map iterates in insertion order: the first is the one read longest ago.
     const oldest = memory.size > limits.credentialsHeldMax ? memory.keys().next().value : undefined
     if (oldest !== undefined) memory.delete(oldest)
+  }
+
+  const remember = (id: KeyId, record: Credential | null, generation: number): CredentialLookup => {
+    // Guesses must not push real keys out.
+    if (!record && memory.size >= limits.credentialsHeldMax * 0.9) return 'unknown'
+    hold(id, { record, readAtMs: clock.nowMs(), generation })
     return lookupOf(record)
   }
 
@@ -43,6 +47,8 @@ export function credentials(memory: CredentialMemory, sources: CredentialSources
     find: async (id, snapshot) => {
       const held = memory.get(id)
       const current = held && !changedSince(held, id, snapshot) ? held : null
+      // The list of changes forgets; without core this record would be good again then.
+      if (held && !current) memory.delete(id)
       if (current && clock.nowMs() - current.readAtMs < freshFor(current)) return lookupOf(current.record)
 
       const asked = sources.core.credential(id).then(recordOf)
@@ -65,8 +71,10 @@ export function credentials(memory: CredentialMemory, sources: CredentialSources
       const record = copy === 'failed' ? null : readCredential(copy)
       // The copy may be older than a change the snapshot tells of: then nobody can say what holds, and the answer is not "yes".
       const isDoubtful = record !== null && snapshot.changed.some((change) => change.id === id || change.id === record.tenant)
-      // Not remembered: core is asked again next time.
-      return record && !isDoubtful ? { found: record } : 'unreachable'
+      if (!record || isDoubtful) return 'unreachable'
+      // Held as one that has grown old and gives way to any change: core is asked again behind the next request, and nobody waits for it.
+      hold(id, { record, readAtMs: 0, generation: 0 })
+      return { found: record }
     },
   }
 }

@@ -67,7 +67,8 @@ async function probeMetrics(target: Target, notes: MetricsNotes | null): Promise
   const place = metricsPlaceOf(target.endpoint)
   if (!place) return bad('its metricsUrl is no address')
   const atMs = target.sources.clock.nowMs()
-  const sent = await get({ ...target, endpoint: { ...target.endpoint, url: place.origin } }, place.path)
+  const credential = credentialFor(target.endpoint, place.origin)
+  const sent = await get({ ...target, endpoint: { ...target.endpoint, url: place.origin, credential } }, place.path)
   if (!sent.ok) return bad(sent.error.detail)
   const { status, body } = sent.value
   if (status > 299) {
@@ -76,6 +77,10 @@ async function probeMetrics(target: Target, notes: MetricsNotes | null): Promise
   }
   return metricsReply(status, textOf(await readBytes(body, limits.metricsBytesMax)), notes, atMs)
 }
+
+/** The credential is for the endpoint's own host, on whatever port that has its page: no other is to see it. */
+const credentialFor = ({ url, credential }: Endpoint, origin: string): string | null =>
+  URL.parse(url)?.hostname === URL.parse(origin)?.hostname ? credential : null
 
 /** Asks one question after the other until one is answered, or refused for another reason than that it is the wrong one. */
 async function probeGeneration(target: Target): Promise<Probed> {

@@ -1,6 +1,6 @@
 // The ledger objects, as one isolate sees them. What it has to tell a ledger rides on its next question, or leaves in one report a quarter of
-// a second later. A ledger that does not answer in time is left aside; a lease it grants too late is given back, or it would be held until
-// its deadline for nobody. Never fails: a lost report ends with the leases' deadlines.
+// a second later. A ledger that does not answer in time is not waited for; what it grants too late, or may have granted, is given back, or it
+// would be held until its deadline for nobody. Never fails: a lost report ends with the leases' deadlines.
 
 import { limits } from '../../shared/limits.ts'
 import { err, ok } from '../../shared/result.ts'
@@ -8,7 +8,7 @@ import { orElse, within, type Clock, type Timer } from '../../shared/time.ts'
 import type { CellId, LeaseId, OriginName } from '../../shared/ids.ts'
 import type { Ask, AskAnswer, Charge, LedgerCalls, News, Report, Settled } from '../../shared/wire/ledger.ts'
 import type { Ledgers, Question } from '../ports.ts'
-import { countRequest, creditsWanted, keepCredits, takeCredit, type CreditMemory } from '../route/credits.ts'
+import { askForCredits, countRequest, keepCredits, takeCredit, type CreditMemory } from '../route/credits.ts'
 import { count, emptyOutbox, noteRoundTrip, put, putBack, takeReport, type Outbox } from '../route/outbox.ts'
 
 /** What one isolate knows of one ledger. */
@@ -48,7 +48,12 @@ export function ledgers(memory: LedgerMemory, sources: LedgerSources): Ledgers {
 
   const knownOf = (cell: CellId): Known => {
     const known = memory.known.get(cell)
-    if (known) return known
+    if (known) {
+      // The one unused for longest is first.
+      memory.known.delete(cell)
+      memory.known.set(cell, known)
+      return known
+    }
     const made: Known = { outbox: emptyOutbox(), live: new Map(), told: [], life: null, tight: false, flushPromisedAtMs: null }
     memory.known.set(cell, made)
     const oldest = memory.known.size > limits.ledgersHeldMax ? memory.known.keys().next().value : undefined
@@ -86,13 +91,14 @@ export function ledgers(memory: LedgerMemory, sources: LedgerSources): Ledgers {
     const answer = await within(orElse(calling(), null), limits.reportWaitMsMax, null, timer)
     const known = knownOf(cell)
     if (answer) {
-      hear(known, answer)
+      hear(cell, answer)
       if (report) rememberTold(known, report)
     } else if (report) putBack(known.outbox, report, (lease) => known.live.has(lease))
     return answer
   }
 
-  const hear = (known: Known, news: News): void => {
+  const hear = (cell: CellId, news: News): void => {
+    const known = knownOf(cell)
     sources.learn(news)
     known.tight = news.tight ?? false
     const life = news.life ?? known.life
@@ -100,6 +106,8 @@ export function ledgers(memory: LedgerMemory, sources: LedgerSources): Ledgers {
     if (known.life !== null && life !== known.life) {
       for (const { charge } of known.live.values()) put(known.outbox, { charge: { ...charge, why: 'again' } })
       for (const { settled } of known.told.splice(0)) put(known.outbox, { settled: { ...settled, again: true } })
+      // Until then it believes that there is room, and a quiet isolate may ask nothing for minutes.
+      if (known.outbox.entries.length > 0) leave(cell, true)
     }
     known.life = life
   }
@@ -125,12 +133,19 @@ export function ledgers(memory: LedgerMemory, sources: LedgerSources): Ledgers {
     leave(cell, false)
   }
 
-  const giveBack: Ledgers['giveBack'] = (cell, leaseId) => {
+  const returned = (cell: CellId, leaseId: LeaseId, atOnce: boolean): void => {
     const known = knownOf(cell)
+    // With its endpoint the end counts also where it overtakes its charge.
+    const endpoint = known.live.get(leaseId)?.charge.endpoint
     known.live.delete(leaseId)
-    put(known.outbox, { settled: { leaseId, outcome: 'cancelled', ttfbMs: null } })
-    leave(cell, true)
+    put(known.outbox, { settled: { leaseId, outcome: 'cancelled', ttfbMs: null, ...(endpoint ? { endpoint } : {}) } })
+    leave(cell, atOnce)
   }
+
+  const giveBack: Ledgers['giveBack'] = (cell, leaseId) => returned(cell, leaseId, true)
+
+  /** The question's answer is lost, but it may have been granted. Where ledgers are gone this is so for each request: it leaves with the rest. */
+  const disown = (cell: CellId, leaseId: LeaseId): void => returned(cell, leaseId, false)
 
   // ---- What is asked ----
 
@@ -140,7 +155,7 @@ export function ledgers(memory: LedgerMemory, sources: LedgerSources): Ledgers {
     const answer = await carried(ask.cell, report, () => sources.ledger(ask.cell).ask(ask))
     const nowMs = clock.nowMs()
     if (answer) noteRoundTrip(knownOf(ask.cell).outbox, origin, nowMs - askedAtMs)
-    if (answer?.credits && creditsFor) keepCredits(memory.credits, creditsFor, answer.credits, nowMs)
+    if (creditsFor && (ask.credits || answer?.credits)) keepCredits(memory.credits, creditsFor, answer?.credits ?? [], nowMs)
     return answer
   }
 
@@ -149,7 +164,7 @@ export function ledgers(memory: LedgerMemory, sources: LedgerSources): Ledgers {
       const { ask, origin, roundTripMs, creditsFor } = question
       const { cell, leaseId } = ask
       const report = takeReport(knownOf(cell).outbox)
-      const credits = creditsFor ? creditsWanted(memory.credits, creditsFor, clock.nowMs()) : 0
+      const credits = creditsFor ? askForCredits(memory.credits, creditsFor, clock.nowMs()) : 0
       const asked: Ask = {
         ...ask,
         origin,
@@ -160,11 +175,20 @@ export function ledgers(memory: LedgerMemory, sources: LedgerSources): Ledgers {
       const answering = answered(asked, origin, question, report)
       const answer = await within(answering, waitMsFor(roundTripMs, sources.waitMsMin), 'late' as const, timer)
       if (answer === 'late') {
-        afterResponse(answering.then((late) => (late?.lease || late?.queued ? giveBack(cell, leaseId) : undefined)))
+        afterResponse(
+          answering.then((late) => {
+            if (!late) disown(cell, leaseId)
+            else if (late.lease || late.queued) giveBack(cell, leaseId)
+          }),
+        )
         return err('unreachable')
       }
-      if (answer?.lease) remember(cell, chargeOf(ask, answer.lease.endpoint))
-      return answer ? ok(answer) : err('unreachable')
+      if (!answer) {
+        disown(cell, leaseId)
+        return err('unreachable')
+      }
+      if (answer.lease) remember(cell, chargeOf(ask, answer.lease.endpoint))
+      return ok(answer)
     },
 
     wait: async (ask, forMs, gone) => {
@@ -181,7 +205,7 @@ export function ledgers(memory: LedgerMemory, sources: LedgerSources): Ledgers {
         giveBack(cell, leaseId)
         return err(answer ?? 'unreachable')
       }
-      hear(knownOf(cell), answer)
+      hear(cell, answer)
       if (answer.lease) remember(cell, chargeOf(ask, answer.lease.endpoint))
       return ok(answer)
     },

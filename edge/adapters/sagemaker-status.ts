@@ -30,6 +30,7 @@ export async function describeEndpoint(
     if (status >= 300 && status < 400)
       return fail(`the service answers with a redirect (${status}), and redirects are not followed`, status)
     if (text === null) return fail(`the service's answer has more than ${limits.statusBytesMax} bytes`, status)
+    if (isAbsent(status, text)) return ok(absent)
     if (status !== 200) return fail(redactedText(refusal(status, text), secrets), status)
     const told = readStatus(text, endpoint.options['targetVariant'])
     return told ? ok(told) : fail("the service's answer is not an endpoint's description", status)
@@ -100,6 +101,14 @@ async function textWithin(body: ReadableStream<Uint8Array> | null, bytesMax: num
     }
     text += decoder.decode(value, { stream: true })
   }
+}
+
+const absent: ServiceStatus = { status: 'NotFound', instances: null, instancesWanted: null }
+
+/** That there is no such endpoint is an answer too. DescribeEndpoint has no fault of its own for it: only its words tell it from other bad questions. */
+function isAbsent(status: number, text: string): boolean {
+  const { message, Message } = fieldsOf(text)
+  return status === 404 || (status === 400 && [message, Message].some((words) => /^Could not find endpoint/i.test(String(words))))
 }
 
 const saidMax = 120

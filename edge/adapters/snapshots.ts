@@ -80,9 +80,9 @@ export function snapshots(memory: SnapshotMemory, sources: SnapshotSources): Sna
       else await askHome(origin, 0)
       if (memory.snapshot) return memory.snapshot
       const stored = await readCopy()
-      // Not confirmed: KV may be minutes behind, so the next refusal looks again.
-      if (stored) memory.snapshot = stored
-      return stored
+      // Not confirmed: KV may be minutes behind, so the next refusal looks again. And another request may have found a newer one meanwhile.
+      if (stored) adopt({ generation: 0, snapshot: stored })
+      return memory.snapshot
     },
     newerThan: async (known, origin) => {
       const held = newest(known)

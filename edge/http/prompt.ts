@@ -14,14 +14,17 @@ const isFull = ({ text, charsMax }: Reading): boolean => text.length >= charsMax
 
 const add = (reading: Reading, text: string): void => void (reading.text += text.slice(0, reading.charsMax - reading.text.length))
 
+/** Lists of lists of tokens are the deepest that dialects have; what is nested deeper is no text, and may be nested to exhaust us. */
+const depthMax = 4
+
 /** A text, tokens, or a list of texts, parts and blocks with a `text`. */
-function addContent(reading: Reading, content: unknown): void {
+function addContent(reading: Reading, content: unknown, depth = 0): void {
   if (typeof content === 'string') add(reading, content)
   else if (typeof content === 'number') add(reading, `${content} `)
-  else if (Array.isArray(content)) {
+  else if (Array.isArray(content) && depth < depthMax) {
     for (const part of content) {
       if (isFull(reading)) return
-      addContent(reading, isFields(part) ? part['text'] : part)
+      addContent(reading, isFields(part) ? part['text'] : part, depth + 1)
     }
   }
 }

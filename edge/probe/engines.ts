@@ -25,6 +25,8 @@ type Engine = {
   /** Of several parts the quantiles are added. */
   readonly ttft?: readonly Times[]
   readonly tpot?: readonly Times[]
+  /** What grows while answers are being made, and not only with their ends. */
+  readonly tokens?: Names
   /** The first that the page has. */
   readonly service?: readonly Mean[]
   /** Found in the cache, and looked for, in the same unit. */
@@ -73,6 +75,7 @@ const engines: readonly Engine[] = [
     ttft: [seconds('vllm:time_to_first_token_seconds')],
     // The older name was the gap between tokens too; the last one is a request's mean.
     tpot: [seconds('vllm:inter_token_latency_seconds', 'vllm:time_per_output_token_seconds', 'vllm:request_time_per_output_token_seconds')],
+    tokens: ['vllm:generation_tokens'],
     service: [meanSeconds('vllm:e2e_request_latency_seconds')],
     hits: ['vllm:prefix_cache_hits', 'vllm:gpu_prefix_cache_hits'],
     lookups: ['vllm:prefix_cache_queries', 'vllm:gpu_prefix_cache_queries'],
@@ -144,6 +147,8 @@ const engines: readonly Engine[] = [
     running: ['llamacpp:requests_processing'],
     waiting: ['llamacpp:requests_deferred'],
     kvUsed: ['llamacpp:kv_cache_usage_ratio'],
+    // Its tokens are counted when an answer has ended; a call of the model is a token for each request that runs.
+    tokens: ['llamacpp:n_decode'],
   },
 ]
 
@@ -168,6 +173,7 @@ export function read(page: Page, before: Counters | null, atMs: number): Reading
       ttftP50Ms: timeMs(quantileMs(growth, 'ttft', engine.ttft, 0.5)),
       ttftP95Ms: timeMs(quantileMs(growth, 'ttft', engine.ttft, 0.95)),
       tpotP50Ms: timeMs(quantileMs(growth, 'tpot', engine.tpot, 0.5)),
+      tokensPerS: amount(ratePerS(growth, 'tokens')),
       serviceMeanMs: timeMs(quotient(growth, 'serviceMs', 'served')),
       prefixHitRate: share(quotient(growth, 'hits', 'lookups')) ?? fill(engine.hitRate),
       preemptionsPerS: amount(ratePerS(growth, 'preemptions')),
@@ -197,6 +203,7 @@ function countersOf(page: Page, engine: Engine, atMs: number): Counters {
     ok: total(engine.ok),
     failed: total(engine.failed),
     preemptions: total(engine.preemptions),
+    tokens: total(engine.tokens),
     hits: total(engine.hits),
     lookups: total(engine.lookups),
     serviceMs: mean && serviceUnits !== null ? serviceUnits * mean.msPerUnit : null,

@@ -10,8 +10,13 @@ type Ports = Pick<EdgePorts, 'clock' | 'ledgers' | 'log' | 'cadences'>
 
 /** Settles the serving lease and logs the request, refusals included. */
 export async function record(asked: Asked, walked: Walked, ports: Ports): Promise<void> {
-  const ended = walked.answer.ok ? await walked.answer.value.ended : null
   const serving = walked.serving
+  const ending = walked.answer.ok ? walked.answer.value.ended : Promise.resolve(null)
+  const ended = await ending.catch((bug: unknown) => {
+    // A bug must not take the endpoint's place with it until the deadline.
+    if (serving) ports.ledgers.giveBack(serving.routed.endpoint.cell, serving.routed.lease)
+    throw bug
+  })
   if (ended && ended.slowestGapMs !== null && walked.admitted) ports.cadences.learn(walked.admitted.version, ended.slowestGapMs)
   if (serving && ended) {
     const { routed, ttfbMs, sentAtMs } = serving

@@ -14,7 +14,7 @@ export type Likeness = {
   readonly prompt: () => string
 }
 
-/** Tenants are kept apart: equal session names of two of them are two sessions. */
+/** Tenants are kept apart: equal session names of two of them are two sessions, and equal prompts two beginnings (prefix.ts). */
 const sessionKey = (tenant: TenantId, session: string): string => `session:${hash53(`${tenant}\0${session}`).toString(36)}`
 
 /**
@@ -25,7 +25,7 @@ export function affinityOf(rule: AffinityRule, { tenant, session, prompt }: Like
   if (rule === 'none') return null
   const named = session === null ? null : sessionKey(tenant, session)
   if (rule === 'session') return named === null ? null : { kind: 'session', key: named, blocks: [] }
-  const blocks = prefixBlocks(prompt())
+  const blocks = prefixBlocks(tenant, prompt())
   const key = named ?? prefixKey(blocks)
   if (key === null) return null
   return blocks.length > 0 ? { kind: 'prefix', key, blocks } : { kind: 'session', key, blocks: [] }

@@ -8,6 +8,7 @@ import type { CellId, LeaseId } from '../../shared/ids.ts'
 import type { AskAnswer, Denial, Granted } from '../../shared/wire/ledger.ts'
 import type { Routed } from '../facts.ts'
 import type { Question } from '../ports.ts'
+import { ableEndpoints } from './cell.ts'
 import { explainAffinity } from './explain.ts'
 import { deadlineExceeded, leaseUntilMs, newest, refusalFor, roundTripTo, servingIn, type Ports, type Trip } from './trip.ts'
 import { creditKindOf, unasked } from './unasked.ts'
@@ -95,9 +96,12 @@ function askOf(trip: Trip, { cell, index, spilledFrom }: Turn): Question['ask'] 
 }
 
 function granted(trip: Trip, ask: Question['ask'], lease: Granted, ports: Ports): Said {
-  const endpoint = newest(trip, ports).endpoints.find(({ id }) => id === lease.endpoint)
+  // Not whether it may serve: the ledger alone knows who is on trial, and when all are needed.
+  const able = ableEndpoints(newest(trip, ports), trip.need)
+  const endpoint = able.find(({ id, cell }) => id === lease.endpoint && cell === ask.cell)
   if (!endpoint) {
-    // A ledger that lags behind us may grant an endpoint that is gone: give it back, or it would be held until its deadline.
+    // A ledger that lags behind us may grant an endpoint that is gone, or stands elsewhere by now, where its lease would come back to the
+    // wrong ledger and the request might be out of its jurisdiction. It is given back, or it would be held until its deadline.
     ports.ledgers.giveBack(ask.cell, ask.leaseId)
     return 'elsewhere'
   }

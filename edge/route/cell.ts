@@ -30,18 +30,17 @@ export function staysWithin(snapshot: Snapshot, residency: string | null): (regi
   return (region) => inside.has(region)
 }
 
-/** Endpoints that may serve it now, leaving out those already tried. */
-export function servingEndpoints(snapshot: Snapshot, need: Need): readonly Endpoint[] {
-  const isInside = staysWithin(snapshot, need.residency)
+/** Endpoints that can do it and stand where it may go, whatever their state. */
+export function ableEndpoints(snapshot: Snapshot, { version, operation, residency }: Need): readonly Endpoint[] {
+  const isInside = staysWithin(snapshot, residency)
   return snapshot.endpoints.filter(
-    (endpoint) =>
-      endpoint.version === need.version &&
-      mayServe(endpoint) &&
-      servedAs(endpoint.operations, need.operation) !== null &&
-      isInside(endpoint.region) &&
-      !need.avoid.includes(endpoint.id),
+    (endpoint) => endpoint.version === version && servedAs(endpoint.operations, operation) !== null && isInside(endpoint.region),
   )
 }
+
+/** Endpoints that may serve it now, leaving out those already tried. */
+export const servingEndpoints = (snapshot: Snapshot, need: Need): readonly Endpoint[] =>
+  ableEndpoints(snapshot, need).filter((endpoint) => mayServe(endpoint) && !need.avoid.includes(endpoint.id))
 
 /** The origin's row of fractions: of the last known loads, for it changes each second; else of the snapshot. */
 export function rowOf(snapshot: Snapshot, loads: ModelLoads | null, model: ModelName, origin: OriginName): readonly Share[] {

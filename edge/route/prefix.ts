@@ -2,6 +2,7 @@
 // request that begins like another is served sooner where that one was. Nobody has counted tokens here; characters stand for them.
 
 import { limits } from '../../shared/limits.ts'
+import type { TenantId } from '../../shared/ids.ts'
 import { hash53 } from '../../shared/rendezvous.ts'
 
 const blockChars = limits.prefixBlockTokens * limits.prefixCharsPerToken
@@ -14,13 +15,13 @@ const keyBlocks = 4
 
 /**
  * A hash for each whole block of `text`, over all that comes before it: two texts have the same hash at a place only when they are equal up to there.
- * Nothing of the tenant goes in: what the engine shares is shared.
+ * The tenant goes in: an explanation says whether a prompt's beginning was seen before, and nobody may find out so what others ask.
  */
-export function prefixBlocks(text: string): readonly number[] {
+export function prefixBlocks(tenant: TenantId, text: string): readonly number[] {
   const hashes: number[] = []
   const end = Math.min(text.length, prefixCharsMax)
   for (let from = 0; from + blockChars <= end; from += blockChars)
-    hashes.push(hash53(`${hashes.at(-1) ?? ''}:${text.slice(from, from + blockChars)}`))
+    hashes.push(hash53(`${hashes.at(-1) ?? tenant}:${text.slice(from, from + blockChars)}`))
   return hashes
 }
 

@@ -29,7 +29,8 @@ export async function route(asked: Asked, admitted: Admitted, view: View, ports:
   const need = { version, operation, avoid, residency: credential.residency }
   const loads = ports.loads.fresh(wish.model)
   const row = rowOf(snapshot, ports.loads.latest(wish.model), wish.model, asked.origin)
-  const mayHedge = (model?.hedging ?? false) && !wish.stream
+  // Two attempts are all there are: one that follows a failure gets no copy.
+  const mayHedge = (model?.hedging ?? false) && !wish.stream && purpose === 'first'
   const trip: Trip = { asked, admitted, view, need, kin, mayHedge, loads, row }
 
   const cells = reachableCells(trip, ports)

@@ -20,14 +20,24 @@ const nothing = new Uint8Array(0)
 
 /** Resolves when the stream is committed, or has failed before that. */
 export function flow(called: Called, lane: EventLane, terms: Terms, ports: StreamPorts): Promise<Result<Answer, CallFailure>> {
-  const { promise, resolve } = Promise.withResolvers<Result<Answer, CallFailure>>()
+  const { promise, resolve, reject } = Promise.withResolvers<Result<Answer, CallFailure>>()
   const outlet = new Outlet(called, ports, (answer) => resolve(ok(answer)))
   const ending = run(called, lane, outlet, terms, ports)
   outlet.ended = ending.then(({ ended }) => ended)
-  void ending.then(({ problem }) => {
-    // Nothing has gone out: another endpoint may still answer.
-    if (!outlet.committed && problem !== null) resolve(fail(called, problem, terms.receivedAtMs, ports))
-  })
+  // Nobody asks for the end of what was never committed.
+  outlet.ended.catch(() => undefined)
+  ending.then(
+    ({ problem }) => {
+      // Nothing has gone out: another endpoint may still answer.
+      if (!outlet.committed && problem !== null) resolve(fail(called, problem, terms.receivedAtMs, ports))
+    },
+    (bug: unknown) => {
+      // Nobody is left to end it in good order: neither the engine nor the client shall wait.
+      called.watch.cut('client_gone')
+      void outlet.abort()
+      reject(bug)
+    },
+  )
   return promise
 }
 
@@ -36,8 +46,7 @@ type Ending = { readonly ended: Ended; readonly problem: Problem | null }
 async function run(called: Called, lane: EventLane, outlet: Outlet, terms: Terms, ports: StreamPorts): Promise<Ending> {
   const over = new AbortController()
   const watching = vigil(called, outlet, terms, over.signal, ports)
-  const problem = await pump(called, lane, outlet, ports)
-  over.abort()
+  const problem = await pump(called, lane, outlet, ports).finally(() => over.abort())
   await watching
   const ended: Ended = {
     how: problem === null ? 'complete' : problem === 'client_gone' || problem === 'deadline' ? problem : 'upstream_failed',
@@ -244,7 +253,8 @@ class Outlet {
     return within(settled(work ?? Promise.resolve()), limits.closeMsMax, false, this.#ports.timer)
   }
 
+  /** Breaking it off waits for the write under way, and so for a client who still does not read: nobody else shall. */
   async abort(): Promise<void> {
-    await settled(this.#writer?.abort() ?? Promise.resolve())
+    await this.#soon(this.#writer?.abort())
   }
 }

@@ -30,6 +30,8 @@ export type EngineRecord = {
   readonly ttftP50Ms: number | null
   readonly ttftP95Ms: number | null
   readonly tpotP50Ms: number | null
+  /** Tokens it makes, over all its requests; 0 while it runs some says that it is stuck. Absent in records of earlier releases. */
+  readonly tokensPerS?: number | null
   /** Mean time of a request from arrival to its last token. */
   readonly serviceMeanMs: number | null
   /** Part of the prompt's blocks found in the cache. */

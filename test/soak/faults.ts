@@ -52,7 +52,7 @@ export const soakFaults: readonly Fault[] = [
     on: each((scene, id) => scene.setFaults(id, { closed: true }), region),
     off: each((scene, id) => scene.heal(id), region),
     explains: broken,
-    servedMin: 0.9,
+    servedMin: 0.85,
     endsRuntime: false,
   },
   {

@@ -16,10 +16,13 @@ const pauseMs = { least: 12_000, most: 22_000 }
 const between = ({ least, most }: { readonly least: number; readonly most: number }, random: Random): number =>
   Math.round(least + (most - least) * random())
 
-/** Every fault comes up before any comes up again. Those that end a runtime are on in the first half only: in the second, memory is measured. */
+/**
+ * Every fault comes up before any comes up again. Those that end a runtime are on in the first half only, and so come early: in the second,
+ * memory is measured.
+ */
 export function schedule(faults: readonly Fault[], lengthMs: number, random: Random): readonly Stint[] {
   const stints: Stint[] = []
-  let waiting = shuffled(faults, random)
+  let waiting = shuffled(faults, random).toSorted((a, b) => Number(b.endsRuntime) - Number(a.endsRuntime))
   let onAtMs = calmAtFirstMs
   for (;;) {
     const offAtMs = onAtMs + between(stintMs, random)

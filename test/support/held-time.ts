@@ -12,7 +12,8 @@ export type HeldTime = {
 /** Lets everything go on that waits for nothing but its turn. */
 export const idle = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve))
 
-export function heldTime(startMs = 1_000_000): HeldTime {
+/** `rest` is waited for before time moves on; more than a turn where something waits for another thread. */
+export function heldTime(startMs = 1_000_000, rest = idle): HeldTime {
   let nowMs = startMs
   let sleepers: { readonly atMs: number; readonly wake: () => void }[] = []
   return {
@@ -34,17 +35,17 @@ export function heldTime(startMs = 1_000_000): HeldTime {
     },
     advance: async (byMs) => {
       const untilMs = nowMs + byMs
-      await idle()
+      await rest()
       for (;;) {
         const next = sleepers.filter(({ atMs }) => atMs <= untilMs).toSorted((a, b) => a.atMs - b.atMs)[0]
         if (!next) break
         nowMs = Math.max(nowMs, next.atMs)
         sleepers = sleepers.filter((each) => each !== next)
         next.wake()
-        await idle()
+        await rest()
       }
       nowMs = untilMs
-      await idle()
+      await rest()
     },
   }
 }

@@ -142,7 +142,8 @@ async function read(response: Response, onChunk: () => void): Promise<string> {
 
 /** What went wrong with a whole answer; null when it is what was asked for. */
 function failureOf({ kind, isStream }: Planned, status: number, text: string): string | null {
-  if (kind === 'bad') return status >= 400 && status < 500 && status !== 429 ? null : `bad request answered ${status}`
+  if (kind === 'bad' && status >= 400 && status < 500 && status !== 429) return null
+  if (kind === 'bad' && status === 200) return 'bad_request_served'
   if (status !== 200) return codeIn(text) ?? `status ${status}`
   if (!isStream) return text.includes('"object"') ? null : 'not_an_answer'
   const events = text.split('\n\n').filter((event) => event.startsWith('data:'))

@@ -4,7 +4,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { expectServed } from '../../support/fault-expect.ts'
 import { nearest, Scene } from '../../support/fault-scene.ts'
-import { admin } from '../../support/platform.ts'
 import { plainMix } from '../../support/requests.ts'
 import { shareOf } from '../../support/samples.ts'
 
@@ -12,8 +11,7 @@ let scene: Scene
 
 beforeAll(async () => {
   scene = await Scene.open({ mix: plainMix, perS: 10, seed: 2, timeoutMs: 5_000 })
-  const changed = await admin(scene.platform.dev, 'PATCH', 'models/atlas', { firstTokenMsMax: 1_000 }, { 'if-match': '*' })
-  if (!changed.ok) throw new Error(await changed.text())
+  await scene.changeModel({ firstTokenMsMax: 1_000 })
 })
 afterAll(() => scene.close())
 
@@ -26,7 +24,7 @@ const returnMsMax = 30_000
 async function isLeft(sinceMs: number): Promise<number> {
   const { atMs } = await scene.untilHealth(nearest, 'ejected', sinceMs)
   await scene.watch(1_000)
-  const without = await scene.watch(3_000)
+  const without = await scene.watch(2_000)
   expect(shareOf(without, nearest)).toBe(0)
   expectServed(without, 0.99)
   return atMs

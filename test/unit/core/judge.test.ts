@@ -1,14 +1,16 @@
 // The judge in virtual time: a loop with ledgers and servers, a turn each second.
 
 import { describe, expect, it } from 'vitest'
+import type { LoopState } from '../../../core/facts.ts'
 import { judge } from '../../../core/judge/judge.ts'
 import { weightsOf } from '../../../core/judge/weights.ts'
+import { foldResults } from '../../../core/probe/probe.ts'
 import { statusOf } from '../../../core/status.ts'
-import type { EndpointId } from '../../../shared/ids.ts'
+import type { EndpointId, ModelName } from '../../../shared/ids.ts'
 import { limits } from '../../../shared/limits.ts'
 import type { EndpointBlock } from '../../../shared/wire/ledger.ts'
 import type { EndpointHealth } from '../../../shared/wire/snapshot.ts'
-import { endpointRow, idle, outcomes, World, type Loop } from './loop-world.ts'
+import { endpointRow, engineRecord, idle, outcomes, World, type Loop } from './loop-world.ts'
 
 const fleet = (slots: readonly number[]): World => {
   const world = new World()
@@ -61,6 +63,95 @@ describe('a wedged engine', () => {
   })
 })
 
+describe('long answers on all places', () => {
+  const page = (tokensPerS: number) => engineRecord({ running: 4, tokensPerS })
+  it.each([
+    { name: 'without a page of metrics: busy, not wedged', engine: null, inFlight: 4, seen: ['healthy'] },
+    { name: 'tokens move: busy, not wedged', engine: page(80), inFlight: 3, seen: ['healthy'] },
+    { name: 'no token moves: wedged', engine: page(0), inFlight: 4, seen: ['healthy', 'ejected'] },
+    { name: 'a place is free, and no page: wedged', engine: null, inFlight: 3, seen: ['healthy', 'ejected'] },
+  ] as const)('$name', async ({ engine, inFlight, seen }) => {
+    const world = fleet([4, 4, 4])
+    const loop = await begun(world)
+    tell(world, { e1: { good: 1 } })
+    await run(world, loop, 1)
+    world.moods.set('http://e1', 'wedged')
+    if (engine) world.pages.set('http://e1', engine)
+    world.loads.set('e1', idle(4, { inFlight, lastGoodAtMs: world.clock.nowMs() }))
+    const words = new Set<EndpointHealth | undefined>()
+    await run(world, loop, 300, () => words.add(healths(world)[0]))
+    expect([...words]).toEqual(seen)
+  })
+})
+
+describe('an endpoint that was out for giving no token', () => {
+  const wedged = async () => {
+    const world = fleet([4, 4, 4])
+    const loop = await begun(world)
+    world.moods.set('http://e1', 'wedged')
+    const others = () => tell(world, { e2: { good: 1 }, e3: { good: 1 } })
+    expect(await secondsUntil('ejected', world, loop, others, 60)).toBeLessThanOrEqual(45)
+    return { world, loop }
+  }
+
+  it('is in again when requests succeed, although it is then not asked for a token', async () => {
+    const { world, loop } = await wedged()
+    world.moods.delete('http://e1')
+    expect(await secondsUntil('healthy', world, loop, () => tell(world, { e1: { good: 1 } }), 5)).toBeLessThanOrEqual(2)
+  })
+
+  it('is tried when it is no longer to be asked for tokens', async () => {
+    const { world, loop } = await wedged()
+    world.endpoints = world.endpoints.map((each) => ({ ...each, options: { generationProbe: 'off' } }))
+    world.wrote()
+    expect(await secondsUntil('probing', world, loop, () => undefined, 60)).toBeLessThanOrEqual(35)
+  })
+
+  it('whose breaker is half open does not swing between the two words', async () => {
+    const { world, loop } = await wedged()
+    world.loads.set('e1', idle(4, { breaker: 'half_open' }))
+    const before = world.events.length
+    await run(world, loop, 60)
+    expect(world.events.slice(before).filter(({ endpoint }) => endpoint === 'e1')).toHaveLength(0)
+  })
+})
+
+describe('a quiet endpoint that has lost its page of metrics', () => {
+  it('proves itself with a token now and then, and is not doubted in between', async () => {
+    const world = fleet([4])
+    world.pages.set('http://e1', engineRecord())
+    const loop = await begun(world)
+    world.pages.clear()
+    const before = world.events.length
+    await run(world, loop, 300)
+    expect(world.events.slice(before)).toEqual([])
+  })
+
+  it('is known to be awake by the token that it gives', async () => {
+    const world = fleet([4, 4])
+    const loop = await begun(world)
+    world.pages.set('http://e1', engineRecord({ sleeping: true }))
+    await run(world, loop, 5)
+    expect(healths(world)[0]).toBe('sleeping')
+    world.pages.clear()
+    expect(await secondsUntil('healthy', world, loop, () => undefined, 90)).toBeLessThanOrEqual(80)
+  })
+})
+
+describe('a clock that steps back by an hour', () => {
+  it('probes go on, and what was told before is forgotten', async () => {
+    const world = fleet([4, 4, 4])
+    const loop = await begun(world)
+    await run(world, loop, 1, () => tell(world, { e1: { hard_failure: 6 } }))
+    expect(healths(world)[0]).toBe('ejected')
+    world.clock.stepBack(3_600_000)
+    world.moods.set('http://e2', 'dead')
+    await run(world, loop, 100)
+    expect(healths(world)).toEqual(['healthy', 'ejected', 'healthy'])
+    expect(loop.state.loads.get('atlas' as ModelName)?.atMs).toBeLessThanOrEqual(world.clock.nowMs())
+  })
+})
+
 describe('generation probes that fail', () => {
   it.each([
     { name: 'and nothing was served since: out', goodAgoMs: 2_000, health: 'ejected' },
@@ -81,6 +172,16 @@ describe('generation probes that fail', () => {
   })
 })
 
+/** The records after a status probe of each that failed with these words. */
+function answersOfStatus(probes: LoopState['probes'], detail: string, nowMs: number): LoopState['probes'] {
+  const order = (endpoint: EndpointId) => ({ id: `${endpoint} ${detail}`, endpoint, kind: 'status', timeoutMs: 1_000 }) as const
+  const asked = new Map(
+    [...probes].map(([id, each]) => [id, { ...each, open: { ...each.open, status: { order: order(id), atMs: nowMs, dueAtMs: nowMs } } }]),
+  )
+  const results = [...asked.keys()].map((id) => ({ ...order(id), atMs: nowMs, tookMs: 0, ok: false, detail }))
+  return foldResults(asked, results, nowMs)
+}
+
 describe('an endpoint that its service no longer knows', () => {
   it.each([
     { detail: 'the service answers 400 ValidationException: Could not find endpoint "llama"', health: 'gone' },
@@ -90,11 +191,15 @@ describe('an endpoint that its service no longer knows', () => {
     const world = fleet([4, 4])
     const loop = await begun(world)
     const nowMs = world.clock.nowMs()
-    const failed = { atMs: nowMs, ok: false, detail, ms: 10, warming: false, timedOut: false }
-    const probes = new Map([...loop.state.probes].map(([id, each]) => [id, { ...each, last: { ...each.last, status: failed } }]))
-    const { ledgers, traffic, judged: before } = loop.state
-    const { judged } = judge({ endpoints: world.endpoints, probes, traffic, ledgers, before, nowMs })
+    const { ledgers, traffic } = loop.state
+    const judgedAfter = (probes: LoopState['probes'], before: LoopState['judged']) =>
+      judge({ endpoints: world.endpoints, probes, traffic, ledgers, before, nowMs }).judged
+    const told = answersOfStatus(loop.state.probes, detail, nowMs)
+    const judged = judgedAfter(told, loop.state.judged)
     expect([...judged.values()].map((each) => each.health)).toEqual([health, health])
+    // An answer that says nothing of the endpoint does not take the word back.
+    const later = judgedAfter(answersOfStatus(told, 'ThrottlingException: Rate exceeded', nowMs), judged)
+    expect([...later.values()].map((each) => each.health)).toEqual([health, health])
   })
 })
 

@@ -1,8 +1,10 @@
 import { describe, expect, it } from 'vitest'
 import { addBlock, addTo, noFlow, perSecond } from '../../../core/flow.ts'
+import { rowsOf } from '../../../core/publish/fractions.ts'
 import { nextLoads } from '../../../core/publish/loads.ts'
 import { contentOf } from '../../../core/publish/snapshot.ts'
 import { newLedgerRecord } from '../../../core/publish/tell.ts'
+import { speedOf } from '../../../core/speed.ts'
 import type { LedgerRecord, Rate } from '../../../core/facts.ts'
 import type { CellId, EndpointId, ModelName } from '../../../shared/ids.ts'
 import { limits } from '../../../shared/limits.ts'
@@ -145,6 +147,28 @@ describe('the loads of a model', () => {
     const first = loadsAfter(null, both())
     const fuller = both({ load: { cell: 'atlas@fra' as CellId, slots: 4, free: 0, waitMs: 0, blindWaitMs: 400, ttftMs: null } })
     expect(loadsAfter(first, fuller, nowMs - 5_000).seq).toBe(first.seq + 1)
+  })
+
+  it('an endpoint that is out does not make those look slow of which nothing is known', () => {
+    const failing = { a: idle(4, { serviceMs: 60_000, breaker: 'open', cap: 0 }), b: idle(4, { serviceMs: 500 }), c: idle(4) } as const
+    const endpoints = ['a', 'b', 'c'].map((id) => endpointRow(id))
+    const healths = new Map([['a' as EndpointId, { health: 'ejected' as const }]])
+    const content = contentOf({ regions: [fra], endpoints, aliases: [], models: [] }, healths)
+    const known = content.endpoints.map((endpoint) => ({ endpoint, load: failing[endpoint.id as keyof typeof failing] }))
+    expect(speedOf(known).serviceMsOf('c' as EndpointId)).toBe(500)
+    expect(speedOf(known.slice(0, 1)).serviceMs).toBe(60_000)
+  })
+
+  it('a cell whose endpoints are all out does not make an unmeasured one look far', () => {
+    const iad2 = regionAt('iad', 50.1, 8.8)
+    const syd = regionAt('syd', -33.9, 151.2)
+    const endpoints = [endpointRow('a'), endpointRow('b', { region: iad2.name }), endpointRow('c', { region: syd.name })]
+    const healths = new Map([['c' as EndpointId, { health: 'ejected' as const }]])
+    const content = contentOf({ regions: [fra, iad2, syd], endpoints, aliases: [], models: [] }, healths)
+    const told = { 'atlas@fra': null, 'atlas@iad': 100, 'atlas@syd': 60_000 } as Record<string, number | null>
+    const measured = { demand: new Map(), roundTripMs: () => null, capacity: () => null, ttftMs: (cell: CellId) => told[cell] ?? null }
+    const [nearest] = rowsOf(content.endpoints, content.regions, measured)['weur'] ?? []
+    expect(nearest).toMatchObject({ cell: 'atlas@fra', fraction: 1 })
   })
 
   it('rounded rows still sum to one', () => {

@@ -19,7 +19,7 @@ import type { Timer } from '../../../shared/time.ts'
 import { credentialFormat, type Credential } from '../../../shared/wire/credential.ts'
 import type { Block, EndpointBlock, EndpointLoad, Exchange, ExchangeAnswer } from '../../../shared/wire/ledger.ts'
 import type { ModelLoads } from '../../../shared/wire/loads.ts'
-import type { ProbeOrder, ProbeResult } from '../../../shared/wire/probe.ts'
+import type { EngineRecord, ProbeOrder, ProbeResult } from '../../../shared/wire/probe.ts'
 import { apply } from '../../../shared/wire/delta.ts'
 import type { Region, Snapshot } from '../../../shared/wire/snapshot.ts'
 
@@ -35,6 +35,11 @@ export class HandClock implements Timer {
   #nowMs = 1_700_000_000_000
   #sleepers: { readonly atMs: number; readonly wake: () => void }[] = []
   nowMs = (): number => this.#nowMs
+
+  stepBack(byMs: number): void {
+    this.#nowMs -= byMs
+    this.#sleepers = this.#sleepers.map(({ atMs, wake }) => ({ atMs: atMs - byMs, wake }))
+  }
 
   sleep = (forMs: number, signal?: AbortSignal): Promise<void> =>
     new Promise((resolve) => {
@@ -125,6 +130,8 @@ export class World {
   /** How long a ledger's answer is on its way back. */
   ledgerDelayMs = new Map<string, number>()
   ledgers = new Map<string, TestLedger>()
+  /** Pages of metrics by server; one that is not here has none. */
+  pages = new Map<string, EngineRecord>()
   /** What ledgers say of endpoints, by id. */
   loads = new Map<string, EndpointLoad>()
   events: EndpointEvent[] = []
@@ -346,12 +353,34 @@ export class TestLedger {
       if (silent && nowMs - atMs < order.timeoutMs) return []
       this.#orders.delete(order.id)
       const { id, endpoint, kind, timeoutMs } = order
-      // None of these servers has a page of metrics.
-      const ok = !silent && mood !== 'dead' && kind !== 'metrics'
-      return [{ id, endpoint, kind, atMs, tookMs: silent ? timeoutMs : 1, ok, detail: mood, timedOut: silent }]
+      const page = kind === 'metrics' && mood !== 'dead' ? (this.#world.pages.get(url) ?? null) : null
+      const ok = !silent && mood !== 'dead' && (kind !== 'metrics' || page !== null)
+      const result = { id, endpoint, kind, atMs, tookMs: silent ? timeoutMs : 1, ok, detail: mood, timedOut: silent }
+      return [page ? { ...result, engine: page } : result]
     })
   }
 }
+
+/** A page of metrics on which nothing is told but this. */
+export const engineRecord = (more: Partial<EngineRecord> = {}): EngineRecord => ({
+  source: 'vllm',
+  running: null,
+  waiting: null,
+  slots: null,
+  kvUsed: null,
+  ttftP50Ms: null,
+  ttftP95Ms: null,
+  tpotP50Ms: null,
+  serviceMeanMs: null,
+  prefixHitRate: null,
+  preemptionsPerS: null,
+  okPerS: null,
+  failedPerS: null,
+  loras: null,
+  sleeping: null,
+  version: null,
+  ...more,
+})
 
 /** An endpoint's load while nothing has happened there. */
 export const idle = (slots: number, more: Partial<EndpointLoad> = {}): EndpointLoad => ({

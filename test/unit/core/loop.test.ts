@@ -267,6 +267,63 @@ describe('what is slow or broken stops nothing', () => {
     expect(statusOf(loop).ledgers.find((ledger) => ledger.name === 'atlas@fra')?.generation).toBe(1)
   })
 
+  it('a ledger whose answer makes no sense ends no turn: the others are judged and told', async () => {
+    const world = new World()
+    world.regions.push(regionAt('iad', 39, -77))
+    world.endpoints.push(endpointRow('e2', { region: 'iad' as never }))
+    const loop = world.wake()
+    await loop.turnAndSettle()
+    world.ledger('atlas@fra').blocks = [{ seq: 1 } as never]
+    for (let i = 0; i < 3; i++) {
+      await world.clock.advance(limits.turnMs)
+      await loop.turnAndSettle()
+    }
+    expect(loop.state.lastTurn?.error).toBeNull()
+    expect(world.ledger('atlas@iad').snapshot?.endpoints.find(({ id }) => id === 'e2')?.health).toBe('healthy')
+    expect(statusOf(loop).ledgers.find(({ name }) => name === 'atlas@fra')?.error).not.toBeNull()
+  })
+
+  it('a ledger is not heard on the endpoints of another', async () => {
+    const world = new World()
+    world.regions.push(regionAt('iad', 39, -77))
+    world.endpoints.push(endpointRow('e2', { region: 'iad' as never }))
+    const loop = world.wake()
+    for (let i = 0; i < 6; i++) {
+      world.ledger('atlas@fra').tell({ endpoints: { e2: outcomes({ hard_failure: 50 }) } as never })
+      await world.clock.advance(limits.turnMs)
+      await loop.turnAndSettle()
+    }
+    expect(loop.state.judged.get('e2' as never)?.health).toBe('healthy')
+    expect(statusOf(loop).ledgers.find(({ name }) => name === 'atlas@fra')?.outcomes).toEqual({})
+  })
+
+  it('a database that hangs delays a few turns and then hardly any, and a write is published soon after it is back', async () => {
+    const world = new World()
+    const loop = world.wake()
+    await loop.turnAndSettle()
+    world.database = 'hang'
+    const took: number[] = []
+    for (let i = 0; i < 60; i++) {
+      const running = loop.turn()
+      await settle()
+      const beganMs = world.clock.nowMs()
+      let ended = false
+      void running.then(() => (ended = true))
+      for (await settle(); !ended; await settle()) await world.clock.advance(100)
+      took.push(world.clock.nowMs() - beganMs)
+      await world.clock.advance(Math.max(0, limits.turnMs - (took.at(-1) ?? 0)))
+    }
+    expect(took.filter((ms) => ms >= limits.catalogueWaitMsMax).length).toBeLessThanOrEqual(20)
+    world.database = 'live'
+    world.wrote()
+    world.endpoints.push(endpointRow('e2'))
+    for (let ms = 0; ms <= limits.readAgainMs; ms += limits.turnMs) {
+      await loop.turnAndSettle()
+      await world.clock.advance(limits.turnMs)
+    }
+    expect(world.ledger('atlas@fra').snapshot?.endpoints).toHaveLength(2)
+  })
+
   it('a turn that is hurried stops waiting for ledgers', async () => {
     const world = new World()
     const loop = world.wake()

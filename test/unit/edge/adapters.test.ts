@@ -80,10 +80,36 @@ describe('key records', async () => {
     expect(await find({ ...known, changed: [{ id: record.id, generation: 6 }] })).toBe('unreachable')
   })
 
+  it('that changed while core is away stay so when the snapshot no longer names them', async () => {
+    const revoked = { ...record, disabled: true }
+    const { find } = keys((asked) => (asked === 1 ? Promise.resolve(record) : Promise.reject(new Error('away'))), revoked)
+    await find()
+    expect(await find({ ...known, changed: [{ id: record.id, generation: 6 }] })).toBe('unreachable')
+    expect(await find({ ...known, generation: 200 })).toEqual({ found: revoked })
+  })
+
   it('come from the slow copy when core is away and nothing speaks against it', async () => {
     const { find } = keys(() => Promise.reject(new Error('away')), record)
     expect(await find()).toEqual({ found: record })
     expect(await keys(() => Promise.reject(new Error('away'))).find()).toBe('unreachable')
+  })
+
+  it('of the slow copy are waited for once: while core is away it is asked behind the requests, and its word counts when it is back', async () => {
+    const revoked = { ...record, disabled: true }
+    const { at, find, settle } = keys((asked) => (asked < 3 ? never() : Promise.resolve(revoked)), record)
+    await find()
+    for (let i = 0; i < 3; i++) expect(await find()).toEqual({ found: record })
+    expect(at.asked).toBe(2)
+    at.nowMs += limits.credentialFreshMs + 1
+    await find()
+    await settle()
+    expect(await find()).toEqual({ found: revoked })
+  })
+
+  it('of the slow copy give way to any change that the snapshot tells of', async () => {
+    const { find } = keys(() => Promise.reject(new Error('away')), record)
+    await find()
+    expect(await find({ ...known, changed: [{ id: record.id, generation: 1 }] })).toBe('unreachable')
   })
 
   it('that do not exist are remembered for a moment only', async () => {
@@ -130,6 +156,25 @@ describe('the snapshot', () => {
     const memory = { snapshot: snapshotOf([], { generation: 1 }), confirmedAtMs: 0 }
     for (let i = 0; i < 3; i++) expect((await port(memory, silent).current(enam))?.generation).toBe(1)
     expect(asked).toBe(1)
+  })
+
+  it('from KV does not replace a newer one that another request has found meanwhile', async () => {
+    const memory: SnapshotMemory = { snapshot: null, confirmedAtMs: 0 }
+    const at = snapshots(memory, {
+      home: () => fakeLedger(),
+      kv: {
+        get: () => {
+          memory.snapshot = snapshotOf([], { generation: 3 })
+          return Promise.resolve(snapshotOf([], { generation: 2 }))
+        },
+      },
+      signer: () => Promise.resolve(null),
+      clock: { nowMs: () => Date.now() },
+      timer: systemTimer,
+      log: () => undefined,
+    })
+    expect((await at.current(enam))?.generation).toBe(3)
+    expect(memory.snapshot?.generation).toBe(3)
   })
 
   it('never goes back', () => {

@@ -4,12 +4,14 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { promptOf } from '../../../edge/http/prompt.ts'
 import { affinityOf, type Likeness } from '../../../edge/route/affinity.ts'
-import { prefixBlocks, prefixCharsMax, prefixKey } from '../../../edge/route/prefix.ts'
+import { prefixBlocks as blocksFor, prefixCharsMax, prefixKey } from '../../../edge/route/prefix.ts'
 import { limits } from '../../../shared/limits.ts'
 import type { TenantId } from '../../../shared/ids.ts'
 import type { Operation } from '../../../shared/operations.ts'
 
 const blockChars = limits.prefixBlockTokens * limits.prefixCharsPerToken
+const demo = 'demo' as TenantId
+const prefixBlocks = (prompt: string) => blocksFor(demo, prompt)
 const text = (blocks: number, letter = 'a') => letter.repeat(blocks * blockChars)
 
 describe('prefix blocks', () => {
@@ -100,6 +102,14 @@ describe('promptOf', () => {
     )
     expect(promptOf('completions', { prompt: text(100) }, prefixCharsMax)).toHaveLength(prefixCharsMax)
   })
+
+  it('does not follow lists to exhaustion', () => {
+    const deep: unknown = JSON.parse('['.repeat(100_000) + ']'.repeat(100_000))
+    expect(promptOf('chat', { messages: turn(deep) }, 100)).toBe('\nuser\n')
+    let nested: unknown = 'x'
+    for (let i = 0; i < 100_000; i++) nested = [{ text: nested }]
+    expect(promptOf('completions', { prompt: nested }, 100)).toBe('')
+  })
 })
 
 describe('affinityOf', () => {
@@ -120,7 +130,10 @@ describe('affinityOf', () => {
   it('of a prefix has the blocks, whoever asks', () => {
     const blocks = prefixBlocks(text(5))
     expect(affinityOf('prefix', like())).toEqual({ kind: 'prefix', key: prefixKey(blocks), blocks })
-    expect(affinityOf('prefix', like({ tenant: 'other' as TenantId }))).toEqual(affinityOf('prefix', like()))
+    // An explanation tells whether a beginning was seen: by another tenant's, anybody could find out what it asks.
+    const other = affinityOf('prefix', like({ tenant: 'other' as TenantId }))
+    expect(other?.key).not.toBe(prefixKey(blocks))
+    expect(other?.blocks.filter((block) => blocks.includes(block))).toEqual([])
   })
 
   it('needs a whole block, or a session that stands for one', () => {

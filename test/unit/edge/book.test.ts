@@ -232,6 +232,18 @@ describe('speed and health', () => {
     expect(shares()).toMatchObject({ breaker: 'closed', cap: 10 })
   })
 
+  it('one whose breaker closed is as fast as its good answers again', () => {
+    const desk = new Desk([endpoint('back', 'x', { slots: 10 }), endpoint('other', 'x', { slots: 10 })])
+    const only = { avoid: [id('other')] }
+    const serviceMs = () => exchange(desk.book, { snapshot: null, cell }, desk.nowMs, desk.random).endpoints[id('back')]?.serviceMs
+    for (let i = 0; i < 20; i++) desk.serve({ tookMs: 20 }, only)
+    for (let i = 0; i < 5; i++) desk.serve({ outcome: 'hard_failure' }, only)
+    expect(serviceMs()).toBeGreaterThan(500)
+    desk.pass(limits.breakerBackoffMs)
+    for (let i = 0; i < limits.breakerGoodMin; i++) desk.serve({ tookMs: 20 }, only)
+    expect(serviceMs()).toBeCloseTo(20)
+  })
+
   it('what was sent before it opened does not lengthen the wait for its next trial', () => {
     const desk = new Desk([endpoint('back', 'x', { slots: 20 }), endpoint('other', 'x', { slots: 20 })])
     const only = { avoid: [id('other')] }

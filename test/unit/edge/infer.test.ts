@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import type { Walked } from '../../../edge/facts.ts'
 import { err } from '../../../shared/result.ts'
 import type { CellId, VersionId } from '../../../shared/ids.ts'
-import { alias, cellLoad, endpoint, loadsOf, snapshotOf, version } from '../../support/snapshot.ts'
+import { alias, cellLoad, endpoint, loadsOf, region, snapshotOf, version } from '../../support/snapshot.ts'
 import { credential } from '../../support/credential.ts'
 import { answer, delta, go, json, question, sse, unreachable, world } from '../../support/edge-world.ts'
 import { readAll, streamOf } from '../../support/stream.ts'
@@ -54,6 +54,19 @@ describe('a request that goes well', () => {
     expect(at.ledger.live()).toBe(1)
     expect(await bodyOf(walked)).toBe(`data: ${delta('a')}\n\ndata: [DONE]\n\n`)
     await at.settle()
+    expect(at.ledger.live()).toBe(0)
+  })
+})
+
+describe('a bug', () => {
+  it('while an answer is passed on gives the lease back, and leaves nobody waiting', async () => {
+    // What no connection gives: the reader of events fails on it.
+    const body = new ReadableStream<Uint8Array>({ pull: (controller) => controller.enqueue(null as never) })
+    const value = { status: 200, contentType: 'text/event-stream', retryAfter: null, body }
+    const at = await world(two, { credential: found, upstream: () => Promise.resolve({ ok: true, value }) })
+    await expect(go(at, { ...question, stream: true })).rejects.toThrow()
+    await at.settle()
+    expect(at.ledger.settled).toMatchObject([{ outcome: 'cancelled' }])
     expect(at.ledger.live()).toBe(0)
   })
 })
@@ -190,7 +203,14 @@ describe('without a ledger', () => {
     expect(walked.serving?.routed.way).toBe('capacity')
     await at.settle()
     expect(at.ledger.charged).toEqual([expect.objectContaining({ leaseId: walked.serving?.routed.lease, endpoint: 'near', why: 'blind' })])
-    expect(at.ledger.settled).toEqual([expect.objectContaining({ leaseId: walked.serving?.routed.lease, outcome: 'good' })])
+    // The question's own lease too: nobody knows whether it was granted.
+    expect(new Map(at.ledger.settled.map(({ leaseId, outcome }) => [leaseId, outcome]))).toEqual(
+      new Map<unknown, unknown>([
+        [walked.serving?.routed.lease, 'good'],
+        [`${walked.trail.requestId}.1.0`, 'cancelled'],
+      ]),
+    )
+    expect(at.ledger.settled).toHaveLength(2)
     expect(at.ledger.live()).toBe(0)
   })
 
@@ -233,6 +253,17 @@ describe('an old snapshot', () => {
     await at.publish({ ...two, generation: 2 })
     expect(reasonOf(await go(at))).toBe('disabled_key')
     expect(at.sent).toHaveLength(0)
+    await at.settle()
+    expect(at.ledger.live()).toBe(0)
+  })
+
+  it('keeps no request where its tenant’s residency has just been forbidden', async () => {
+    const regions = [region('near-region', 'us'), region('far-region', 'eu')]
+    const bound = { found: await credential({ residency: 'eu' }) }
+    const at = await world({ ...two, regions }, { credential: (under) => (under.generation < 2 ? found : bound) })
+    await at.publish({ ...two, regions, generation: 2 })
+    expect((await go(at)).trail.region).toBe('far-region')
+    expect(at.sent.map(({ endpoint: to }) => to.region)).toEqual(['far-region'])
     await at.settle()
     expect(at.ledger.live()).toBe(0)
   })

@@ -208,6 +208,19 @@ describe('an answer that takes too long', () => {
     expect(port.begunSince(cell, 0)).toBe(0)
   })
 
+  it.each([
+    ['is lost', () => Promise.reject(new Error('object reset'))],
+    ['never comes', never],
+  ])('%s: what may have been granted goes back with the next report', async (_, lost) => {
+    const { port, time, script, told } = at()
+    script.ask = lost
+    const asked = port.ask(question(1))
+    await time.advance(limits.ledgerWaitMsMax)
+    expect(await asked).toEqual(err('unreachable'))
+    await time.advance(limits.reportWaitMsMax + limits.reportEveryMs)
+    expect(told().flatMap((report) => report.settled)).toEqual([{ leaseId: lease(1), outcome: 'cancelled', ttfbMs: null }])
+  })
+
   it('has taken its report along: that is not told again', async () => {
     const { port, time, script, told } = at()
     script.ask = async () => {
@@ -259,6 +272,33 @@ describe('live leases', () => {
       .filter(({ why }) => why === 'again')
     expect(again.map(({ leaseId }) => leaseId)).toEqual([lease(1), lease(2)])
     expect(again[0]).toMatchObject({ endpoint, version, operation: 'chat', deadlineMs: 9_000_000 })
+  })
+
+  it('are charged again at once: until then the object believes that there is room', async () => {
+    const { port, script, flushes } = at()
+    await port.ask(question(1))
+    script.ask = () => Promise.resolve({ ...granted, life: 'second' })
+    script.report = () => Promise.resolve({ ...news, life: 'second' })
+    await port.ask(question(2))
+    await idle()
+    expect(flushes.flatMap(({ report }) => report.charges.map(({ leaseId }) => leaseId))).toEqual([lease(1)])
+  })
+
+  it('are given back with their endpoint, so that the end counts also where it overtakes the charge', async () => {
+    const { port, flushes } = at()
+    port.charge(cell, charge(1))
+    port.giveBack(cell, lease(1))
+    await idle()
+    expect(flushes[0]?.report.settled).toEqual([{ leaseId: lease(1), outcome: 'cancelled', ttfbMs: null, endpoint }])
+  })
+
+  it('of a busy ledger are not forgotten for many quiet ones', () => {
+    const { port } = at()
+    port.charge(cell, charge(1))
+    for (let i = 0; i < limits.ledgersHeldMax + 5; i++) {
+      port.begunSince(`quiet-${i}` as CellId, 0)
+      expect(port.begunSince(cell, 0)).toBe(1)
+    }
   })
 
   it('have their ends told again as well, as far as they were told in the two seconds before: what was kept may hold them', async () => {
@@ -337,6 +377,19 @@ describe('credits', () => {
     expect(so.asks[0]?.credits).toBe(10)
     expect(so.port.credit(kind, () => true)?.leaseId).toBe(lease('ahead'))
     expect(so.port.credit(kind, () => true)).toBeNull()
+  })
+
+  it('are asked for by one of the questions that leave together, and again when its answer has come, or is lost', async () => {
+    const so = at()
+    for (let i = 0; i < 20; i++) so.port.credit(kind, () => true)
+    so.script.ask = never
+    for (const name of [1, 2, 3]) void so.port.ask(question(name, { creditsFor: kind }))
+    expect(so.asks.map(({ credits }) => credits)).toEqual([10, undefined, undefined])
+    await so.time.advance(limits.creditMs)
+    so.script.ask = () => Promise.resolve(granted)
+    await so.port.ask(question(4, { creditsFor: kind }))
+    await so.port.ask(question(5, { creditsFor: kind }))
+    expect(so.asks.slice(3).map(({ credits }) => credits)).toEqual([10, 10])
   })
 
   it('end', async () => {

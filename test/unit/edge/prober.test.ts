@@ -91,6 +91,17 @@ describe('metrics', () => {
     expect(await probe('openai', 'metrics')).toMatchObject({ ok: true, detail: 'HTTP 200, vllm', engine: { source: 'vllm', running: 3 } })
   })
 
+  it('are read from another host without the credential, which is not for it', async () => {
+    answers = { '/metrics': [200, vllm(4, 0), 'text/plain'] }
+    const so = {
+      url: 'https://engine.example.com',
+      options: { metricsUrl: `${server.url}/metrics` },
+      credential: await sealed({ bearer: canary }),
+    }
+    expect(await probe('openai', 'metrics', { so })).toMatchObject({ ok: true, engine: { running: 4 } })
+    expect(JSON.stringify(server.seen[0]?.headers)).not.toContain(canary)
+  })
+
   it('are read from another place where the row names one, with the credential', async () => {
     answers = { '/elsewhere/page?x=1': [200, vllm(4, 0), 'text/plain'] }
     const so = { options: { metricsUrl: `${server.url}/elsewhere/page?x=1` }, credential: await sealed({ bearer: canary }) }
@@ -211,6 +222,7 @@ describe('a SageMaker endpoint', () => {
     ['Creating', false, true, 'Creating'],
     ['OutOfService', false, undefined, 'OutOfService, 0 of 1 instances'],
     ['Deleting', false, undefined, 'Deleting, 1 of 0 instances'],
+    ['NotFound', false, undefined, 'NotFound'],
   ])('whose service says %s: good %s, warming %s', async (status, good, warming, detail) => {
     const probed = await ask(status, 'status')
     expect(probed).toMatchObject({ ok: good, detail, service: { status } })
@@ -218,7 +230,6 @@ describe('a SageMaker endpoint', () => {
   })
 
   it.each([
-    ['unheard-of', 'Could not find endpoint'],
     ['denied', 'AccessDeniedException'],
     ['moved', 'redirects are not followed'],
     ['giant', 'more than'],

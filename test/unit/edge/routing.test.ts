@@ -5,7 +5,7 @@ import { explainLine } from '../../../edge/http/explain.ts'
 import type { Walked } from '../../../edge/facts.ts'
 import { limits } from '../../../shared/limits.ts'
 import { err } from '../../../shared/result.ts'
-import type { CellId, EndpointId, LeaseId, VersionId } from '../../../shared/ids.ts'
+import type { CellId, EndpointId, LeaseId, RegionName, VersionId } from '../../../shared/ids.ts'
 import type { AskAnswer, News } from '../../../shared/wire/ledger.ts'
 import type { Snapshot } from '../../../shared/wire/snapshot.ts'
 import { alias, cellLoad, endpoint, loadsOf, modelRow, region, snapshotOf, version } from '../../support/snapshot.ts'
@@ -101,6 +101,23 @@ describe('asking', () => {
     }
     at.tell(loadsOf([cellLoad('far-region')], { rows }))
     expect((await go(at)).trail.endpoint).toBe('far')
+  })
+
+  it('is done while an endpoint of the cell waits for the request that proves it well', async () => {
+    const back = { ...endpoint('back', 'near-region'), state: 'unhealthy', health: 'probing' } as const
+    const at = await open(snapshotOf([endpoint('near', 'near-region'), back, endpoint('far', 'far-region')]))
+    at.tell(calm)
+    expect(wayOf(await go(at))).toBe('leased')
+    expect(at.ledger.asked.map(({ cell }) => cell)).toEqual([near])
+  })
+
+  it('goes past a cell that failed a request here a moment ago, unless there is no other', async () => {
+    const at = await open(two)
+    at.tell(calm)
+    at.ports.reflexes.failed('near' as EndpointId)
+    expect((await go(at)).trail.endpoint).toBe('far')
+    at.ports.reflexes.failed('far' as EndpointId)
+    expect((await go(at)).trail.endpoint).toBe('near')
   })
 
   it('begins again when what is known has grown old', async () => {
@@ -301,7 +318,26 @@ describe('a ledger’s answer', () => {
     const walked = await go(at)
     expect(walked.trail.endpoint).toBe('far')
     await at.settle()
-    expect(at.ledger.settled[0]).toEqual({ leaseId: `${walked.trail.requestId}.1.0`, outcome: 'cancelled', ttfbMs: null })
+    expect(at.ledger.settled[0]).toMatchObject({ leaseId: `${walked.trail.requestId}.1.0`, outcome: 'cancelled', ttfbMs: null })
+  })
+
+  it.each([
+    ['to another cell', { cell: 'atlas@far-region' as CellId }],
+    ['out of the jurisdiction', { region: 'far-region' as RegionName }],
+    ['to another version', { version: 'atlas-3' as VersionId }],
+  ])('an endpoint that has moved %s meanwhile: the lease goes back to the ledger that granted it', async (_, moved) => {
+    const regions = [region('near-region', 'eu'), region('far-region', 'no')]
+    const both = snapshotOf([endpoint('near', 'near-region'), endpoint('other', 'near-region')], { regions })
+    const at = await world(both, { credential: { found: await credential({ residency: 'eu' }) } })
+    const [near, other] = both.endpoints
+    if (!near || !other) throw new Error('two were made')
+    at.memory.snapshot = { ...both, generation: 2, endpoints: [{ ...near, ...moved }, other] }
+    script(at, lease('near'), lease('other'))
+    const walked = await go(at)
+    expect(at.sent).toEqual([])
+    expect(walked.answer.ok).toBe(false)
+    await at.settle()
+    expect(at.ledger.settled[0]).toMatchObject({ leaseId: `${walked.trail.requestId}.1.0`, outcome: 'cancelled' })
   })
 
   it('queued: the lease comes with the wait', async () => {
@@ -504,6 +540,22 @@ describe('hedging', () => {
     const at = await open(hedging, (_, call) => (call === 1 ? slow(60, unreachable) : Promise.resolve(unreachable)))
     script(at, lease('one', soon), lease('other'))
     expect(reasonOf(await go(at))).toBe('upstream_unreachable')
+    expect(at.sent).toHaveLength(2)
+  })
+
+  it('a bug in one of them gives back each lease once', async () => {
+    const at = await open(hedging, (_, call) => (call === 1 ? hung() : Promise.reject(new Error('a bug'))))
+    script(at, lease('one', soon), lease('other'))
+    await expect(go(at)).rejects.toThrow('a bug')
+    await at.settle()
+    expect(at.ledger.settled.map(({ leaseId }) => leaseId.split('.').slice(1).join('.')).toSorted()).toEqual(['1.0', '1h.0'])
+  })
+
+  it('none of a second attempt: two are all there are', async () => {
+    const three = { ...hedging, endpoints: [...hedging.endpoints, endpoint('third', 'x')] }
+    const at = await open(three, (_, call) => (call === 1 ? Promise.resolve(unreachable) : slow(60, json(answer()))))
+    script(at, lease('one'), lease('other', soon), lease('third'))
+    expect(reasonOf(await go(at))).toBe('served')
     expect(at.sent).toHaveLength(2)
   })
 

@@ -62,10 +62,15 @@ describe('a status', () => {
   })
 })
 
+describe('an endpoint that was deleted', () => {
+  it('has a status too, for the service says 400 to it as to any bad question', async () => {
+    expect(await ask('nowhere')).toEqual({ ok: true, value: { status: 'NotFound', instances: null, instancesWanted: null } })
+  })
+})
+
 describe('no status', () => {
   it.each<readonly [string, number, string]>([
     ['throttled', 400, 'the service answers 400 ThrottlingException: Rate exceeded'],
-    ['nowhere', 400, 'the service answers 400 ValidationException: Could not find endpoint "nowhere".'],
     ['denied', 400, 'the service answers 400 AccessDeniedException: User: arn:aws:iam::1:user/edge is not authorized'],
     ['html', 200, "the service's answer is not an endpoint's description"],
     ['html-502', 502, 'the service answers 502'],

@@ -205,6 +205,40 @@ describe('streams', () => {
     expect(seen).toEqual({ cut: null, ended: true })
   })
 
+  it('end at the deadline for a client who never reads, too', async () => {
+    const { value } = called(streamOf([event(delta('a')), event(delta('b')), done]))
+    const aborter = new AbortController()
+    const { cut } = value.watch
+    const watch = { ...value.watch, signal: aborter.signal, cut: (why: CutReason) => (cut(why), aborter.abort()) }
+    const answer = await opened({ ...value, watch })
+    watch.cut('deadline')
+    expect(await answer.ended).toMatchObject({ how: 'deadline' })
+  })
+
+  it('that end in a bug of ours fail at once, whether they had begun or not', async () => {
+    const lane = (failsAt: number): Lane => ({
+      ...chatLane,
+      events: (asking) => {
+        const real = chatLane.events?.(asking)
+        if (!real) throw new Error('it streams')
+        let number = 0
+        const take = (taken: SseEvent) => {
+          if (number++ === failsAt) throw new Error('a bug')
+          return real.take(taken)
+        }
+        return { ...real, take }
+      },
+    })
+    const early = called(streamOf([event(delta('a')), done]), { lane: lane(0) })
+    await expect(open(early.value, terms, ports)).rejects.toThrow('a bug')
+    const late = called(streamOf([event(delta('a')), event(delta('b')), done]), { lane: lane(1) })
+    const answer = await opened(late.value)
+    const reading = readAll(answer.body)
+    await expect(answer.ended).rejects.toThrow('a bug')
+    expect((await reading).failed).toBe(true)
+    expect([early.seen.cut, late.seen.cut]).toEqual(['client_gone', 'client_gone'])
+  })
+
   it('reach the client before the engine has finished', async () => {
     const { value } = called(streamOf([event(delta('a'))], 'hang'))
     const answer = await opened(value)
