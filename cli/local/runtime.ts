@@ -94,6 +94,8 @@ const miniflare = new Miniflare(
     cf: false,
     logRequests: false,
     telemetry: { enabled: false },
+    // For whoever wants to know what is in their heaps; a debugger may stop a Worker, so it is not on by itself.
+    ...(process.env['ISOCHRONE_INSPECT'] === '1' ? { inspectorPort: 0 } : {}),
     resourcePersistencePath: resolve(stateOf(role), 'v3'),
     unsafeDevRegistryPath: places.registry,
     workers: role === 'edge' ? [own, ...otherIsolates(own), kvBridge] : [own],
@@ -121,7 +123,8 @@ try {
     wake()
     setInterval(wake, cronEveryMs)
   }
-  process.send?.({ ready: true })
+  const inspectorUrl = process.env['ISOCHRONE_INSPECT'] === '1' ? (await miniflare.getInspectorURL()).href : null
+  process.send?.({ ready: true, inspectorUrl })
 } catch (cause) {
   console.error(cause)
   process.send?.({ failed: cause instanceof Error ? (cause.message.split('\n')[0] ?? '') : String(cause) })

@@ -31,7 +31,8 @@ export const usage = `Runs the whole platform on this machine: edge, core, and t
   ISOCHRONE_MODEL=x.gguf    serve another model than atlas
   ISOCHRONE_HOME=.isochrone keep state, logs and dev.json elsewhere
   ISOCHRONE_LEDGERS=apart   ledgers in a process of their own, to try what happens without them
-  ISOCHRONE_ISOLATES=1      isolates of the edge, each with what it alone knows; dev.json has their addresses`
+  ISOCHRONE_ISOLATES=1      isolates of the edge, each with what it alone knows; dev.json has their addresses
+  ISOCHRONE_INSPECT=1       the runtimes take debuggers; dev.json has their addresses`
 
 const root = resolve(import.meta.dirname, '../..')
 

@@ -86,6 +86,7 @@ async function start(settings: Settings): Promise<void> {
         core: runtimes.core?.pid ?? null,
         ledgers: runtimes.ledgers?.pid ?? null,
       },
+      inspectorUrls,
     })
   tellScripts()
   watchEngines(engines)
@@ -108,6 +109,8 @@ let tellScripts = (): void => undefined
 
 type Runtime = { readonly role: Role; readonly port: number; readonly env?: Readonly<Record<string, string>> }
 const runtimes: Partial<Record<Role, Child>> = {}
+/** Where each runtime takes a debugger; null unless it was asked to. */
+const inspectorUrls: Partial<Record<Role, string | null>> = {}
 
 /** Restarts of one Worker that are tried in a row before giving up. */
 const restartsMax = 5
@@ -145,7 +148,8 @@ function startRuntime({ role, port, env: own = {} }: Runtime, { operatorToken, c
   const child = startChild(role, 'cli/local/runtime.ts', [role, String(port)], env)
   runtimes[role] = child
   const { promise, resolve: done, reject } = Promise.withResolvers<void>()
-  child.process.on('message', (message: { readonly ready?: boolean; readonly failed?: string }) => {
+  child.process.on('message', (message: { readonly ready?: boolean; readonly failed?: string; readonly inspectorUrl?: string | null }) => {
+    inspectorUrls[role] = message.inspectorUrl ?? null
     if (message.ready) done()
     else reject(new Stop(`${role} did not start: ${message.failed ?? 'no reason given'}. Its log: ${child.log.path}`))
   })

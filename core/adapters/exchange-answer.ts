@@ -91,10 +91,10 @@ function soundBlock(block: Loose): Block {
   }
 }
 
-/** The sound ones of a table, the first of them where it has too many. */
-function entries<Table extends Readonly<Record<string, unknown>>>(value: unknown, most: number, sound: Sound): Table {
+/** The sound ones of a table, the first of them where it has too many. What they are the checks have said; the caller gives them a type. */
+function entries(value: unknown, most: number, sound: Sound): Readonly<Record<string, never>> {
   const all = isObject(value) ? Object.entries(value) : []
-  return Object.fromEntries(all.filter(([, entry]) => sound(entry)).slice(0, most)) as Table
+  return Object.fromEntries(all.filter(([, entry]) => sound(entry)).slice(0, most)) as Readonly<Record<string, never>>
 }
 
 /** The sound ones of a list, the last of them where it has too many. */

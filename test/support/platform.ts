@@ -19,6 +19,8 @@ export type Dev = {
   readonly regions: readonly { readonly name: string; readonly engineUrl: string; readonly controlUrl: string; readonly pid: number }[]
   /** `ledgers` is null unless they were asked for apart (ISOCHRONE_LEDGERS). */
   readonly processes: { readonly supervisor: number; readonly edge: number; readonly core: number; readonly ledgers: number | null }
+  /** Null unless asked for (ISOCHRONE_INSPECT). */
+  readonly inspectorUrls: Readonly<Partial<Record<'edge' | 'core' | 'ledgers', string | null>>>
 }
 
 export type Platform = {

@@ -49,7 +49,11 @@ describe('the answer of a ledger', () => {
   })
 
   it.each([
-    { name: 'an endpoint with a load that is none', part: { endpoints: { a: idle(4, { inFlight: Number.NaN }) } }, left: { endpoints: {} } },
+    {
+      name: 'an endpoint with a load that is none',
+      part: { endpoints: { a: idle(4, { inFlight: Number.NaN }) } },
+      left: { endpoints: {} },
+    },
     { name: 'an endpoint that serves in no time at all', part: { endpoints: { a: idle(4, { serviceMs: -1 }) } }, left: { endpoints: {} } },
     { name: 'a cell that is not its own', part: { load: { ...sound.load, cell: 'atlas@iad' } }, left: { load: null } },
     { name: 'a wait without end', part: { load: { ...sound.load, waitMs: Number.POSITIVE_INFINITY } }, left: { load: null } },
@@ -81,8 +85,18 @@ const snapshot: Snapshot = {
 }
 
 describe('for all answers', () => {
-  const broken = fc.oneof(fc.constantFrom(Number.NaN, Number.POSITIVE_INFINITY, -1, -1e300, 1e300, null, undefined, '7', {}), fc.double(), fc.nat())
-  const load = fc.record({ inFlight: broken, cap: broken, breaker: fc.constantFrom('closed', 'ajar'), serviceMs: broken, lastGoodAtMs: broken })
+  const broken = fc.oneof(
+    fc.constantFrom(Number.NaN, Number.POSITIVE_INFINITY, -1, -1e300, 1e300, null, undefined, '7', {}),
+    fc.double(),
+    fc.nat(),
+  )
+  const load = fc.record({
+    inFlight: broken,
+    cap: broken,
+    breaker: fc.constantFrom('closed', 'ajar'),
+    serviceMs: broken,
+    lastGoodAtMs: broken,
+  })
   const counts = fc.record({ good: broken, soft_failure: broken, hard_failure: broken, cancelled: broken })
   const blocks = fc.record({
     seq: broken,

@@ -131,7 +131,11 @@ const rows: readonly Row[] = [
   { name: 'half open', seen: { breaker: breaker('half_open') }, before: was('ejected', 'breaker'), health: 'probing', metric: 'breaker' },
   {
     name: 'half open, and a probe for one token succeeded meanwhile',
-    seen: { breaker: breaker('half_open'), liveness: good, generation: { ...quiet.generation, bad: 0, timedOut: false, goodAtMs: ago(1_000) } },
+    seen: {
+      breaker: breaker('half_open'),
+      liveness: good,
+      generation: { ...quiet.generation, bad: 0, timedOut: false, goodAtMs: ago(1_000) },
+    },
     before: was('probing', 'breaker', ago(5_000)),
     health: 'healthy',
   },
@@ -268,7 +272,12 @@ const rows: readonly Row[] = [
     health: 'ejected',
     metric: 'generation_failures',
   },
-  { name: 'no token once', seen: { generation: { ...quiet.generation, bad: 1, timedOut: false, goodAtMs: null } }, before: was('healthy'), health: 'healthy' },
+  {
+    name: 'no token once',
+    seen: { generation: { ...quiet.generation, bad: 1, timedOut: false, goodAtMs: null } },
+    before: was('healthy'),
+    health: 'healthy',
+  },
   {
     name: 'no token in all its time, and no success for as long',
     seen: { generation: { ...quiet.generation, bad: 1, timedOut: true, goodAtMs: null } },
