@@ -3,10 +3,9 @@
 //   liveness   { [endpoint]: { url, state } }                     when an endpoint's state changes
 //   health     { judged: [endpoint, word][], waiting: events }    when a judgement changed, and when the database has the events
 //   copied     { seq, afterKey }                                  when records were copied to KV
-// The platform's values end at 2 MB. A larger one is kept as JSON in parts: `published` is then their count, `published/0` the first.
-// All are written at once or not at all.
+// A value that outgrows the platform's 2 MB is kept in parts (shared/stored-parts.ts).
 
-import { limits } from '../../shared/limits.ts'
+import { partsToStore, storedWhole } from '../../shared/stored-parts.ts'
 import { readSnapshot } from '../../shared/wire/snapshot.ts'
 import type { Copied, KeptHealth, KeptLiveness, Published } from '../facts.ts'
 import type { Memory } from '../ports.ts'
@@ -14,17 +13,10 @@ import type { Memory } from '../ports.ts'
 export function memory(storage: DurableObjectStorage): Memory {
   // The output gate already holds calls to ledgers back until a write is durable; waiting for it says so in the code.
   const keep = async (key: string, value: unknown): Promise<void> => {
-    const parts = partsOf(JSON.stringify(value))
-    if (parts.length === 1) await storage.put(key, value)
-    else await storage.put({ [key]: parts.length, ...Object.fromEntries(parts.map((part, index) => [`${key}/${index}`, part])) })
+    await storage.put(partsToStore(key, value))
     await storage.sync()
   }
-  const kept = async (key: string): Promise<unknown> => {
-    const stored = await storage.get(key)
-    if (typeof stored !== 'number') return stored
-    const parts = await Promise.all(Array.from({ length: stored }, (_, index) => storage.get<string>(`${key}/${index}`)))
-    return JSON.parse(parts.join(''))
-  }
+  const kept = (key: string): Promise<unknown> => storedWhole((name) => storage.get(name), key)
   return {
     async restore() {
       const published = ((await kept('published')) as Published | undefined) ?? null
@@ -42,9 +34,4 @@ export function memory(storage: DurableObjectStorage): Memory {
     keepHealth: (health) => keep('health', health),
     keepCopied: (copied) => keep('copied', copied),
   }
-}
-
-function partsOf(text: string): readonly string[] {
-  const most = limits.storedPartCharsMax
-  return Array.from({ length: Math.ceil(text.length / most) }, (_, index) => text.slice(index * most, (index + 1) * most))
 }

@@ -4,7 +4,7 @@
 //
 // Storage, each written without holding an answer back unless said so:
 //   snapshot   the last snapshot                        at each new generation; the answer to core waits until it is durable
-//   kept       { leases in chunks, breakers, services,  at most once a second, and only when something changed
+//   kept       { cell, leases, breakers, services,       at most once a second, and only when something changed
 //                urls, loads }
 //
 // A restart finds what was kept; leases granted in the last second before it are told again by the isolates that hold them, as charges, and
@@ -15,6 +15,7 @@ import { DurableObject } from 'cloudflare:workers'
 import { limits } from '../../shared/limits.ts'
 import type { CellId, LeaseId } from '../../shared/ids.ts'
 import { apply } from '../../shared/wire/delta.ts'
+import { partsToStore, storedWhole } from '../../shared/stored-parts.ts'
 import { orElse } from '../../shared/time.ts'
 import { readSnapshot, type Snapshot } from '../../shared/wire/snapshot.ts'
 import type {
@@ -46,10 +47,7 @@ import {
 import type { LedgerPorts } from './ports.ts'
 import { Probes } from './probes.ts'
 
-/** Leases per stored value: a value holds 2 MB. */
-const leasesPerChunk = 5_000
-
-type KeptHead = Omit<Kept, 'leases'> & { readonly cell: string; readonly chunks: number }
+type KeptHead = Kept & { readonly cell: string }
 
 export abstract class LedgerObject extends DurableObject<unknown> implements LedgerCalls {
   readonly #ports: LedgerPorts
@@ -110,7 +108,7 @@ export abstract class LedgerObject extends DurableObject<unknown> implements Led
     const before = book.snapshot?.generation ?? 0
     const answer = fold(book, { ...exchange, snapshot }, this.#nowMs(), this.#ports.random)
     if (snapshot && snapshot.generation > before) {
-      await this.ctx.storage.put('snapshot', snapshot, { allowUnconfirmed: true })
+      await this.ctx.storage.put(partsToStore('snapshot', snapshot), { allowUnconfirmed: true })
       await this.ctx.storage.sync()
     }
     const endpoints = [...book.members.values()].map(({ endpoint }) => endpoint)
@@ -151,33 +149,25 @@ export abstract class LedgerObject extends DurableObject<unknown> implements Led
     const nowMs = this.#nowMs()
     if (Math.abs(nowMs - this.#keptAtMs) < limits.turnMs) return
     this.#keptAtMs = nowMs
-    const { leases, ...others } = keep(this.#book)
-    const text = JSON.stringify([leases, others])
+    const head: KeptHead = { cell: this.#book.cell, ...keep(this.#book) }
+    const text = JSON.stringify(head)
     if (text === this.#keptText) return
     this.#keptText = text
-    const chunks = Math.ceil(leases.length / leasesPerChunk)
-    const head: KeptHead = { cell: this.#book.cell, chunks, ...others }
-    const entries: Record<string, unknown> = { kept: head }
-    for (let chunk = 0; chunk < chunks; chunk++) {
-      entries[`leases:${chunk}`] = leases.slice(chunk * leasesPerChunk, (chunk + 1) * leasesPerChunk)
-    }
-    void this.ctx.storage.put(entries, { allowUnconfirmed: true })
+    void this.ctx.storage.put(partsToStore('kept', head), { allowUnconfirmed: true })
   }
 
   async #restore(): Promise<void> {
-    const stored = await this.ctx.storage.get(['snapshot', 'kept'])
-    const head = stored.get('kept') as KeptHead | undefined
-    const book = this.#bookOf(head?.cell ?? '')
-    const snapshot = readSnapshot(stored.get('snapshot'))
-    if (snapshot) take(book, snapshot)
+    const stored = (key: string): Promise<unknown> => storedWhole((name) => this.ctx.storage.get(name), key)
     // What another release kept in a form that cannot be read is as good as nothing: an object that cannot start would be worse.
-    if (head) await orElse(this.#restoreKept(book, head), undefined)
-  }
-
-  async #restoreKept(book: Book, head: KeptHead): Promise<void> {
-    const names = Array.from({ length: head.chunks }, (_, chunk) => `leases:${chunk}`)
-    const chunks = names.length > 0 ? await this.ctx.storage.get<Kept['leases']>(names) : new Map<string, Kept['leases']>()
-    restore(book, { ...head, leases: [...chunks.values()].flat() }, this.#nowMs())
+    const head = (await orElse(stored('kept'), null)) as KeptHead | null | undefined
+    const book = this.#bookOf(head?.cell ?? '')
+    const snapshot = readSnapshot(await orElse(stored('snapshot'), null))
+    if (snapshot) take(book, snapshot)
+    if (head)
+      await orElse(
+        Promise.resolve().then(() => restore(book, head, this.#nowMs())),
+        undefined,
+      )
   }
 
   #nowMs(): number {

@@ -23,7 +23,7 @@ export function minuteLine(scene: Scene, looks: readonly Look[], startMs: number
   ].join(' | ')
 }
 
-export function tables({ spells, samples, memory, looks }: Soaked): string {
+export function tables({ spells, samples, memory }: Soaked): string {
   const faults = spells
     .map((spell) => rowOf(spell, samples))
     .map(({ fault, onAtMs, offAtMs, requests, served, servedMin, failures }) => [
@@ -34,13 +34,10 @@ export function tables({ spells, samples, memory, looks }: Soaked): string {
       percent(servedMin),
       Object.keys(failures).length > 0 ? JSON.stringify(failures) : '',
     ])
-  const processes = memory.map(({ process: name, meanRss, growth, growthMax }) => {
-    const heap = looks.findLast(({ role }) => role === name)?.anonymous ?? 0
-    return [name, megabytes(meanRss), megabytes(heap), megabytes(growth), megabytes(growthMax)]
-  })
+  const held = memory.map(({ of, mean, growth, growthMax }) => [of, megabytes(mean), megabytes(growth), megabytes(growthMax)])
   return [
     aligned([['fault', 'on for', 'requests', 'served', 'at least', 'failures'], ...faults]),
-    aligned([['process', 'mean RSS', 'heaps and stacks', 'growth in the second half', 'at most'], ...processes]),
+    aligned([['memory', 'mean', 'growth in the second half', 'at most'], ...held]),
   ].join('\n\n')
 }
 

@@ -5,10 +5,11 @@ import { limits } from '../../shared/limits.ts'
 import type { Scene } from '../support/fault-scene.ts'
 import { until } from '../support/platform.ts'
 import { metricsGone } from './faults.ts'
+import { liveHeaps, type Heap } from './heap.ts'
 import { lookAt, type MemoryLook } from './memory.ts'
 import { minuteLine } from './report.ts'
 import type { Stint } from './schedule.ts'
-import { memoryRow, type Seen, type Spell } from './verdict.ts'
+import { heapRow, processRow, type Seen, type Spell } from './verdict.ts'
 
 export const roles = ['edge', 'core', 'ledgers'] as const
 export type Look = MemoryLook & { readonly role: (typeof roles)[number] }
@@ -24,6 +25,8 @@ export type Terms = {
 }
 
 const memoryEveryMs = 2_000
+/** Also how often heaps are collected: what lies about uncollected would hide what grows. */
+const heapEveryMs = 60_000
 /** Core asks its ledgers each second; a machine that is busy may skip a few. */
 const statusLagMs = 10_000
 
@@ -32,22 +35,34 @@ export async function runSoak(scene: Scene, terms: Terms): Promise<Soaked> {
   const looks: Look[] = []
   const looking = setInterval(() => looks.push(...memoryNow(scene)), memoryEveryMs)
   const telling = setInterval(() => terms.say(minuteLine(scene, looks, startMs)), 60_000)
+  const heaps: (Heap & { readonly atMs: number })[] = []
+  const lookIntoHeaps = async () => {
+    for (const heap of await heapsNow(scene)) heaps.push({ ...heap, atMs: Date.now() })
+  }
+  const collecting = setInterval(() => void lookIntoHeaps(), heapEveryMs)
   let spells: readonly Spell[]
   try {
     spells = await follow(scene, terms, startMs)
   } finally {
     clearInterval(looking)
     clearInterval(telling)
+    clearInterval(collecting)
   }
   await scene.load.stop()
   const left = await untilNothingLeft(scene, terms.timeoutMs + limits.leaseGraceMs + statusLagMs)
-  const secondHalf = looks.filter(({ atMs }) => atMs >= startMs + terms.lengthMs / 2)
-  const memory = roles.map((role) =>
-    memoryRow(
-      role,
-      secondHalf.filter((look) => look.role === role),
+  await lookIntoHeaps()
+  const isOfSecondHalf = ({ atMs }: { readonly atMs: number }): boolean => atMs >= startMs + terms.lengthMs / 2
+  const processes = Map.groupBy(looks.filter(isOfSecondHalf), ({ role }) => `process of ${role}`)
+  const workers = Map.groupBy(heaps.filter(isOfSecondHalf), ({ worker }) => `heap of ${worker}`)
+  const memory = [
+    ...[...processes].map(([of, seen]) => processRow(of, seen)),
+    ...[...workers].map(([of, seen]) =>
+      heapRow(
+        of,
+        seen.map(({ bytes }) => bytes),
+      ),
     ),
-  )
+  ]
   return { samples: scene.load.samples(), spells, left, memory, startMs, looks }
 }
 
@@ -82,6 +97,13 @@ const memoryNow = (scene: Scene): readonly Look[] => {
     const look = lookAt(processes[role] ?? 0, Date.now())
     return look ? [{ ...look, role }] : []
   })
+}
+
+/** Of the runtimes that answer: one may be gone at this moment, which is a fault and not a finding. */
+async function heapsNow(scene: Scene): Promise<readonly Heap[]> {
+  const urls = Object.values(scene.platform.devNow().inspectorUrls).filter((url) => typeof url === 'string')
+  const heaps = await Promise.allSettled(urls.map(liveHeaps))
+  return heaps.flatMap((heap) => (heap.status === 'fulfilled' ? heap.value : []))
 }
 
 /** Waits until no ledger counts anything in flight; what is left after `withinMs`, by ledger. */

@@ -22,7 +22,7 @@ const between = ({ least, most }: { readonly least: number; readonly most: numbe
  */
 export function schedule(faults: readonly Fault[], lengthMs: number, random: Random): readonly Stint[] {
   const stints: Stint[] = []
-  let waiting = shuffled(faults, random).toSorted((a, b) => Number(b.endsRuntime) - Number(a.endsRuntime))
+  let waiting: readonly Fault[] = shuffled(faults, random).toSorted((a, b) => Number(b.endsRuntime) - Number(a.endsRuntime))
   let onAtMs = calmAtFirstMs
   for (;;) {
     const offAtMs = onAtMs + between(stintMs, random)

@@ -33,7 +33,14 @@ const timeoutMs = 6_000
 const lengthMs = minutes * 60_000
 const plan = schedule(soakFaults, lengthMs, seededRandom(seed))
 
-const scene = await Scene.open({ mix: roughMix, perS, seed, timeoutMs, hasSibling: true, env: { ISOCHRONE_LEDGERS: 'apart' } })
+const scene = await Scene.open({
+  mix: roughMix,
+  perS,
+  seed,
+  timeoutMs,
+  hasSibling: true,
+  env: { ISOCHRONE_LEDGERS: 'apart', ISOCHRONE_INSPECT: '1' },
+})
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void scene.close().finally(() => process.exit(130)))
 try {
   // As by an operator who knows that this model takes a fraction of it: what hangs is noticed by the streams that wait.

@@ -47,23 +47,34 @@ export function rowOf({ fault, onAtMs, offAtMs }: Spell, samples: readonly Sampl
   }
 }
 
-/** A runtime process over the second half of the soak. Units: bytes; growth over the whole of that half. */
-export type MemoryRow = { readonly process: string; readonly meanRss: number; readonly growth: number; readonly growthMax: number }
+/** Memory over the second half of the soak. Units: bytes; growth over the whole of that half. */
+export type MemoryRow = { readonly of: string; readonly mean: number; readonly growth: number; readonly growthMax: number }
 
-/** Garbage comes and goes by a tenth; a leak of a kilobyte a request would be a tenth in half an hour at most loads, and is seen by its slope. */
+const mb = 1024 * 1024
+/** Of a process: what is collected once a minute comes and goes by about a twentieth. */
 const growthShareMax = 0.1
-/** A small heap moves by more than a tenth when one page of it is touched. */
-const growthFloor = 16 * 1024 * 1024
+/**
+ * Of a heap, by what is alive in it: the runtime keeps the last thousand log lines for whoever looks at it, a kilobyte each, and they may all
+ * be of the second half. A leak of that size for each request would come on top of it.
+ */
+const heapGrowthMax = 1.5 * mb
 
-export function memoryRow(process: string, looks: readonly MemoryLook[]): MemoryRow {
-  const meanRss = looks.reduce((sum, { rss }) => sum + rss, 0) / Math.max(1, looks.length)
+/** A process by the slope of its resident set. */
+export function processRow(of: string, looks: readonly MemoryLook[]): MemoryRow {
+  const mean = looks.reduce((sum, { rss }) => sum + rss, 0) / Math.max(1, looks.length)
   const overMs = (looks.at(-1)?.atMs ?? 0) - (looks[0]?.atMs ?? 0)
   return {
-    process,
-    meanRss: Math.round(meanRss),
+    of,
+    mean: Math.round(mean),
     growth: Math.round((slopeOf(looks) * overMs) / 60_000),
-    growthMax: Math.round(Math.max(growthFloor, growthShareMax * meanRss)),
+    growthMax: Math.round(growthShareMax * mean),
   }
+}
+
+/** A heap by its first and last look: what was alive after a collection is exact. */
+export function heapRow(of: string, bytes: readonly number[]): MemoryRow {
+  const mean = bytes.reduce((sum, each) => sum + each, 0) / Math.max(1, bytes.length)
+  return { of, mean: Math.round(mean), growth: (bytes.at(-1) ?? 0) - (bytes[0] ?? 0), growthMax: heapGrowthMax }
 }
 
 export type Seen = {
@@ -91,7 +102,7 @@ export function faultsFound({ samples, spells, left, memory }: Seen): readonly s
     ...Object.entries(left).map(([ledger, count]) => `${ledger} still counts ${count} in flight`),
     ...memory
       .filter(({ growth, growthMax }) => growth > growthMax)
-      .map(({ process, growth, growthMax }) => `${process} grew by ${megabytes(growth)}, at most ${megabytes(growthMax)} are noise`),
+      .map(({ of, growth, growthMax }) => `${of} grew by ${megabytes(growth)}, at most ${megabytes(growthMax)} are noise`),
   ]
 }
 

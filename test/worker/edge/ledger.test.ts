@@ -67,6 +67,16 @@ describe('a ledger that was moved or restarted', () => {
     expect(await ledger(cell).ask(asking(cell, 'l'))).toMatchObject({ lease: { endpoint: 'a' } })
   })
 
+  it('knows a snapshot again that is larger than one stored value may be', async () => {
+    const cell = 'atlas@large' as CellId
+    const endpoints = Array.from({ length: 1_200 }, (_, n) => endpoint(`e${1_000 + n}`, 'large', { credential: 'x'.repeat(2_000) }))
+    const snapshot = snapshotOf(endpoints, { generation: 3 })
+    expect(JSON.stringify(snapshot).length).toBeGreaterThan(2 * 1024 * 1024)
+    await tell(cell, snapshot)
+    await move(cell)
+    expect((await ledger(cell).snapshotSince(2)).snapshot?.endpoints).toHaveLength(1_200)
+  })
+
   it('a queue that was lost with it is a failed call for those who waited, and asking again brings a place', async () => {
     const cell = 'atlas@lost' as CellId
     await tell(cell, snapshotOf([endpoint('a', 'lost', { slots: 1 })]))
