@@ -13,6 +13,7 @@ export type KeyId = Brand<'key'>
 export type LeaseId = Brand<'lease'>
 export type RequestId = Brand<'request'>
 export type OriginName = Brand<'origin'>
+export type RolloutId = Brand<'rollout'>
 
 /** Development, staging or production; every API key belongs to one. */
 export const environments = ['development', 'staging', 'production'] as const

@@ -363,4 +363,132 @@ export const limits = {
   /** Admin lists. */
   pageDefault: 50,
   pageMax: 200,
+
+  // ---- Gates. ----
+
+  /** A report is one text in D1, which takes 2 MB. Items: those of the largest public set in use, 24,576, at some 50 bytes each. */
+  reportCharsMax: 1_900_000,
+  reportItemsMax: 25_000,
+  reportItemIdCharsMax: 64,
+  reportNameCharsMax: 200,
+  /** Sets are scored by one measure, or by the three or four of a family such as ROUGE. */
+  reportMetricsMax: 8,
+  /** Percent, or a perplexity of a broken model; with six decimals all sums stay whole numbers that a double can hold. */
+  reportScoreMax: 10_000,
+  /** More than any model generates for one item. */
+  reportTokensMax: 1_000_000,
+
+  /** MLPerf's rule for variants: 99 % of the reference's score by default, in 1/10,000, and a generated length within a tenth of its. */
+  accuracyTargetBpDefault: 9_900,
+  lengthBpMin: 9_000,
+  lengthBpMax: 11_000,
+  /** Of fewer items one alone is more than the one percent that may be lost: the rule would judge by chance. */
+  accuracyItemsMin: 100,
+  /** Intervals of gates, two-sided, and the normal law's quantile that goes with them. */
+  gateConfidence: 0.95,
+  gateConfidenceZ: 1.959964,
+  /** The percentile that load is judged by. Of fewer requests than this it rests on fewer than ten. */
+  loadPercentile: 0.95,
+  loadRequestsMin: 200,
+  /** Environments are alike when this percentile differs by no more than a tenth, in 1/10,000. */
+  parityBpDefault: 1_000,
+  /** A run offered its load when what it sent differs from that by no more than this part, in 1/10,000: Poisson arrivals of 200 requests stay within 14 % in 95 runs of 100. */
+  loadOfferedBp: 1_500,
+  /** A generator that sends more than one percent of the requests this much late has measured itself. */
+  loadLateMsMax: 50,
+  loadLateShareMax: 0.01,
+  /** Requests an endpoint must have answered before traffic: the first ones of an engine pay for what it compiles and allocates. */
+  warmRequestsMin: 3,
+
+  // ---- Rollouts: plan ----
+
+  /** A rollout's steps: a weight each percent would be slower than any bake needs, and a plan must fit a page. */
+  rolloutStepsMax: 50,
+  /** One bake, or one time of shadow copies: shorter than a turn nothing is measured, and a day has seen every hour. */
+  rolloutBakeMsMin: 1_000,
+  rolloutBakeMsMax: 24 * 3_600_000,
+  /** Canary requests of a weight before it is judged: with none bad of a hundred, fewer than 3 % are bad (rule of three). */
+  rolloutRequestsDefault: 100,
+  rolloutRequestsMax: 1_000_000,
+  /** An analysis waits for its gates this long: a short evaluation set; at most a long one. */
+  rolloutAnalysisMsDefault: 3_600_000,
+  rolloutAnalysisMsMax: 24 * 3_600_000,
+  rolloutGatesMax: 20,
+  /** A pause that ends by itself ends within two weeks: a holiday between. */
+  rolloutPauseAheadMsMax: 14 * 24 * 3_600_000,
+  /** A weight is reached when this part of traffic, in 1/10,000, is by its generation, and the canary has served so many. */
+  rolloutTrafficBp: 9_900,
+  rolloutFirstRequests: 30,
+  /** The canary's spare capacity is at least so many times the traffic it is given: a region's bursts, and its arrivals' spread. */
+  rolloutSpareFactor: 1.2,
+  /** After success the old version keeps all its capacity this long: so long the way back is instant. */
+  rolloutStableHoldMs: 30 * 60_000,
+  /** Failures to measure, one after another, before a person is asked. */
+  rolloutUnmeasuredMax: 5,
+  /** The way back to one of so many versions that were stable before skips the steps. */
+  rolloutRollbackVersions: 3,
+  /** Deadlines of the phases in which nothing moves: a draft is written in a month, approved in a week, started in another. */
+  rolloutDraftMsMax: 30 * 24 * 3_600_000,
+  rolloutApprovalMsMax: 7 * 24 * 3_600_000,
+  rolloutApprovedMsMax: 7 * 24 * 3_600_000,
+  /** Large weights are fetched and loaded in tens of minutes. */
+  rolloutWarmingMsMax: 2 * 3_600_000,
+  /** Edge obeys in two seconds; the first requests of a small weight take longer, so a step has its bake's time if that is more. */
+  rolloutShiftingMsMin: 600_000,
+  /** A bake's end and a verdict are noticed within a turn or two, unless core is down. */
+  rolloutBakingGraceMs: 600_000,
+  rolloutJudgingMsMax: 600_000,
+  /** From Friday's evening to Monday's. */
+  rolloutPausedMsMax: 72 * 3_600_000,
+  rolloutPromotingMsMax: 600_000,
+  /** The longest request has ended: limits.deadlineMsMax, and a little. */
+  rolloutAbortingMsMax: 3_600_000 + 600_000,
+
+  // ---- Rollouts. Figures: test/sim/rollout-statistics.test.ts. ----
+
+  /** A block of evidence: requests of one region that arrived within this time. */
+  rolloutBlockMs: 10_000,
+  /** A block told later than this is left out, and its region's newest blocks are remembered as long, so that none counts twice. */
+  rolloutBlockLateMsMax: 600_000,
+  /** Sound canaries that may be aborted by evidence, over all metrics and a whole rollout, however often one looks. */
+  rolloutAlpha: 0.05,
+  /**
+   * Of that the part of hard errors, the gravest and rarest; the other metrics share the rest. Of canaries with twice 1 % of errors, six
+   * metrics judged and 150 requests a minute, 96 of 100 are found within 20 min; 93 if all six had equal parts.
+   */
+  rolloutAlphaHardErrorShare: 0.6,
+  /** Stable's rate before anything was seen, as so many bad ones of so many requests: Beta(1, 99). */
+  rolloutPriorBad: 1,
+  rolloutPriorRequests: 100,
+  /**
+   * A canary is first supposed to be twice as bad, believed as much as if stable's rate had promised this many bad answers: predictions
+   * from fewer follow chance. With two tenths of one (20 requests at 1 %) it were 92 of the 100 above.
+   */
+  rolloutHarmFactor: 2,
+  rolloutHarmBad: 10,
+  /** What predictions rest on counts half after this time: a canary that goes bad after two hours is found in minutes. */
+  rolloutTallyHalfLifeMs: 1_800_000,
+  /** Power to which evidence is raised: below one a brake for requests that go bad in bursts, bought with time. As only first attempts count, none is needed. */
+  rolloutEvidenceGamma: 1,
+  /** Part of the bet that a bad version is bad everywhere; the rest is laid on single regions. */
+  rolloutEverywhereShare: 0.75,
+
+  /** Fast guard: canary requests, the quantile of the normal law (99.9 %), and what hard errors must be above: a part, and a multiple of stable's. */
+  guardRequestsMin: 30,
+  guardZ: 3.0902,
+  guardRateMin: 0.05,
+  guardRatioMin: 3,
+  /** It sees the last ten minutes, minute by minute. */
+  guardSliceMs: 60_000,
+  guardSlicesMax: 10,
+
+  /** A version is promoted when its rate of bad answers is worse by less than this, absolute or as a part of stable's, whichever is more. */
+  promotionMargin: 0.005,
+  promotionMarginShare: 0.25,
+  /** Versions beyond the margin that may be promoted, however often one looks. */
+  promotionAlpha: 0.05,
+  /** A plan is made for nine of ten versions as good as stable to be promoted: this quantile of the normal. */
+  promotionPowerZ: 1.2816,
+  /** Canary requests below which no metric is judged at the end of a bake, whatever the step asks for. */
+  bakeMetricRequestsMin: 30,
 } as const
