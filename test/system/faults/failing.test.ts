@@ -18,10 +18,10 @@ beforeAll(async () => {
 })
 afterAll(() => scene.close())
 
-/** Five failures in a row, or a fifth of twenty within ten seconds (routing reference, test 8). */
+/** Five failures in a row, or a fifth of twenty within ten seconds. */
 const ejectMsMax = 15_000
-/** The back-off of a breaker that opened twice, 10 s; then a probe for one token, at most 5 s later, and a turn or two. */
-const returnMsMax = 25_000
+/** Promised is a minute. Mostly it is the back-off of a breaker that opened once or twice, 5 to 10 s, and the next trial. */
+const returnMsMax = 60_000
 
 describe('the nearest engine', () => {
   it('that fails every request at once (500) is left before clients notice, and comes back', async () => {
@@ -43,7 +43,7 @@ describe('the nearest engine', () => {
     expect(backAtMs - healedAtMs).toBeLessThan(returnMsMax)
     await scene.untilServing(nearest)
     expectServed(await scene.since(healedAtMs), 0.99)
-  }, 90_000)
+  }, 150_000)
 
   it('that fails four of ten, never five in a row, is taken out by their part, and comes back', async () => {
     // Three in a row at most: an answer that took longer than the errors after it must not make five of them.
@@ -61,7 +61,7 @@ describe('the nearest engine', () => {
     expect(backAtMs - healedAtMs).toBeLessThan(returnMsMax)
     await scene.untilServing(nearest)
     expectServed(await scene.since(healedAtMs), 0.99)
-  }, 90_000)
+  }, 150_000)
 
   it('that says 429 to all is asked now and then, is never taken for dead, and gets its traffic back', async () => {
     const brokenAtMs = await scene.setFaults(nearest, { errorShare: 1, errorStatus: 429, retryAfterS: 1 })
@@ -77,7 +77,7 @@ describe('the nearest engine', () => {
     await scene.untilServing(nearest)
     expectServed(await scene.since(healedAtMs), 0.99)
     expect((await scene.events(brokenAtMs, nearest)).map(({ to }) => to)).not.toContain('ejected')
-  }, 90_000)
+  }, 150_000)
 })
 
 it('a wedged engine that nobody asks is found out by a probe for one token, though its health path answers', async () => {

@@ -6,7 +6,7 @@ import { seededRandom } from '../../../shared/random.ts'
 import { soakFaults } from '../../soak/faults.ts'
 import { slopeOf } from '../../soak/memory.ts'
 import { schedule } from '../../soak/schedule.ts'
-import { explanationOf, faultsFound, graceMs, memoryRow, type Spell } from '../../soak/verdict.ts'
+import { explanationOf, faultsFound, graceMs, heapRow, processRow, type Spell } from '../../soak/verdict.ts'
 import type { Sample } from '../../support/load.ts'
 import { planRequest, roughMix } from '../../support/requests.ts'
 
@@ -68,7 +68,7 @@ describe('a failure', () => {
   })
 
   it('that nothing explains, a costly fault, a lease left and memory that grows are each told', () => {
-    const memory = [{ process: 'edge', meanRss: 100, growth: 30, growthMax: 20 }]
+    const memory = [{ of: 'edge', mean: 100, growth: 30, growthMax: 20 }]
     const told = faultsFound({ samples: [sample(), sample({ failure: 'odd' })], spells: [spell()], left: { 'a@b': 2 }, memory })
     expect(told).toHaveLength(4)
     expect(told.join('\n')).toMatch(/unexplained at .*odd[\s\S]*broken: only 0.0 %[\s\S]*a@b still counts 2[\s\S]*edge grew/)
@@ -89,16 +89,19 @@ describe('memory', () => {
   })
 
   it('that grows by more than a tenth in the time is not flat', () => {
-    const flat = memoryRow(
+    const flat = processRow(
       'edge',
       looks((minute) => (400 + (minute % 1) * 20) * mb),
     )
     expect(flat.growth).toBeLessThan(flat.growthMax)
-    const leaking = memoryRow(
+    const leaking = processRow(
       'edge',
       looks((minute) => (400 + 12 * minute) * mb),
     )
     expect(leaking.growth).toBeGreaterThan(leaking.growthMax)
+    const held = heapRow('isochrone-edge', [5 * mb, 9 * mb, 7 * mb])
+    expect(held).toMatchObject({ mean: 7 * mb, growth: 2 * mb })
+    expect(held.growth).toBeGreaterThan(held.growthMax)
   })
 })
 
