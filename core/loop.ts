@@ -171,7 +171,7 @@ async function publish(catalogue: Catalogue, state: LoopState, ports: LoopPorts)
   return true
 }
 
-/** What the exchange has shown of load, as it is told with the next calls. */
+/** What the exchange has shown of load, as it is told in this turn. */
 function measure(state: LoopState, ports: LoopPorts): void {
   const snapshot = state.published?.snapshot
   if (!snapshot) return

@@ -1,6 +1,7 @@
 // Probes over the network, by the way that requests go: the same judged addresses, credentials and adapters, and no redirect is followed.
 // Reads a bounded part of whatever comes back. How long it may take is the signal's business.
 
+import { concat } from '../../shared/bytes.ts'
 import { limits } from '../../shared/limits.ts'
 import type { Result } from '../../shared/result.ts'
 import type { Clock } from '../../shared/time.ts'
@@ -127,13 +128,7 @@ async function readBytes(body: ReadableStream<Uint8Array> | null, bytesMax: numb
     }
     parts.push(value)
   }
-  const bytes = new Uint8Array(length)
-  let at = 0
-  for (const part of parts) {
-    bytes.set(part, at)
-    at += part.length
-  }
-  return bytes
+  return concat(parts, length)
 }
 
 const textOf = (bytes: Uint8Array | null): string | null => bytes && new TextDecoder().decode(bytes)

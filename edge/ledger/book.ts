@@ -9,7 +9,7 @@ import type { Ask, AskAnswer, EndpointLoad, Exchange, ExchangeAnswer, Flush, New
 import { close, confirm, unconfirmed } from './blocks.ts'
 import { keep as keepBreaker, restore as restoreBreaker, tryOut, type KeptBreaker } from './breaker.ts'
 import { deadlineWithin, expire, expireCredits, findLease, grant, settle as takeBack, type Lease } from './leases.ts'
-import { canServe, isOutByCore, isWithheld, loadOf } from './members.ts'
+import { isOutByCore, isWithheld, loadOf, membersFor } from './members.ts'
 import { placeFor, spend, type Decision } from './place.ts'
 import { findWaiting, inOrder, queueLength } from './queue.ts'
 import { fold } from './returns.ts'
@@ -39,7 +39,7 @@ function decide(book: Book, asked: Ask, nowMs: number, random: Random): Decision
   if (held) return { lease: { endpoint: held.endpoint } }
   const waiting = findWaiting(book.queue, asked.leaseId)
   if (waiting) return { queued: { predictedMs: waiting.predictedMs } }
-  const members = [...book.members.values()].filter((member) => canServe(member, asked))
+  const members = membersFor(book.members, asked)
   if (members.length === 0) return { denied: 'no_endpoint' }
   const refused = spend(book, asked, members, nowMs)
   if (refused) return { denied: refused }

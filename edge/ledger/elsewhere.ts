@@ -1,17 +1,13 @@
-// The other cells that could serve a request, as far as their last numbers go. Without core nobody is sent anywhere on the word of an old page.
+// The other cells that could serve a request, as far as their last numbers go.
 
 import { limits } from '../../shared/limits.ts'
 import type { CellId, OriginName } from '../../shared/ids.ts'
-import { servedAs } from '../../shared/operations.ts'
-import type { Random } from '../../shared/random.ts'
 import { freshLoads, type ModelLoads } from '../../shared/wire/loads.ts'
 import type { Ask } from '../../shared/wire/ledger.ts'
 import { mayServe, sharesOf, type Snapshot } from '../../shared/wire/snapshot.ts'
-import { meanServiceMs } from './members.ts'
+import { canServe, meanServiceMs } from './members.ts'
 import { spillTo, type Elsewhere } from './spill.ts'
-import type { Book } from './state.ts'
-
-type Moment = { readonly snapshot: Snapshot; readonly nowMs: number; readonly random: Random }
+import type { Book, Moment } from './state.ts'
 
 /** The cell to which a request that would wait here so long is sent on; null: it stays. */
 export function elsewhere(book: Book, asked: Ask, waitMs: number, { snapshot, nowMs, random }: Moment): CellId | null {
@@ -59,15 +55,11 @@ function roundTripsOf(loads: ModelLoads, snapshot: Snapshot, origin: OriginName)
 }
 
 /** Cells with an endpoint that may serve it, inside the jurisdiction that the request must not leave. */
-function ableCells(snapshot: Snapshot, { version, operation, residency, avoid }: Ask): ReadonlySet<CellId> {
+function ableCells(snapshot: Snapshot, asked: Ask): ReadonlySet<CellId> {
+  const { residency, avoid } = asked
   const abroad = new Set(residency ? snapshot.regions.filter((region) => region.jurisdiction !== residency).map(({ name }) => name) : [])
   const able = snapshot.endpoints.filter(
-    (endpoint) =>
-      endpoint.version === version &&
-      mayServe(endpoint) &&
-      !abroad.has(endpoint.region) &&
-      !avoid.includes(endpoint.id) &&
-      (operation === undefined || servedAs(endpoint.operations, operation) !== null),
+    (endpoint) => canServe({ endpoint }, asked) && mayServe(endpoint) && !abroad.has(endpoint.region) && !avoid.includes(endpoint.id),
   )
   return new Set(able.map(({ cell }) => cell))
 }

@@ -27,8 +27,12 @@ export function renew(members: Members, endpoints: readonly Endpoint[]): void {
 /** What a request needs of an endpoint. */
 export type Need = Pick<Ask, 'version' | 'operation'>
 
-export const canServe = ({ endpoint }: Member, { version, operation }: Need): boolean =>
+export const canServe = ({ endpoint }: Pick<Member, 'endpoint'>, { version, operation }: Need): boolean =>
   endpoint.version === version && (operation === undefined || servedAs(endpoint.operations, operation) !== null)
+
+/** The members that can serve a request, in whatever state they are. */
+export const membersFor = (members: Members, need: Need): readonly Member[] =>
+  [...members.values()].filter((member) => canServe(member, need))
 
 /** Endpoints that an operator or their own state withholds are none of the ledger's choices, not even in a panic. */
 export function isWithheld({ endpoint }: Member): boolean {
@@ -67,7 +71,8 @@ export function meanServiceMs(members: readonly Member[], nowMs: number): number
   return meanOf(timesOf(ofLate)) ?? meanOf(timesOf(members)) ?? limits.serviceUnmeasuredMs
 }
 
-function meanOf(times: readonly (number | null)[]): number | null {
+/** The mean of those that are known; null when none is. */
+export function meanOf(times: readonly (number | null)[]): number | null {
   const known = times.filter((ms) => ms !== null)
   return known.length > 0 ? known.reduce((sum, ms) => sum + ms, 0) / known.length : null
 }

@@ -2,33 +2,30 @@
 // for the state it is given.
 
 import { limits } from '../../shared/limits.ts'
-import type { Random } from '../../shared/random.ts'
 import type { EndpointId, LeaseId } from '../../shared/ids.ts'
-import type { Ask, AskAnswer, Credit, Denial, Granted, News } from '../../shared/wire/ledger.ts'
-import type { Snapshot } from '../../shared/wire/snapshot.ts'
+import type { Ask, AskAnswer, Credit, Denial, Granted, News, Purpose } from '../../shared/wire/ledger.ts'
 import { countArrival } from './blocks.ts'
 import { count as countAttempt, mayHedge, mayRetry } from './budget.ts'
 import { stickyElsewhere } from './elsewhere.ts'
 import { grant, leaseCount } from './leases.ts'
-import { candidatesOf, canServe, isWithheld, type Member } from './members.ts'
+import { candidatesOf, isWithheld, type Member } from './members.ts'
 import { considered, pick, type Candidate, type Picked, type Rule } from './pick.ts'
 import { matchedBlocks, remember } from './prefix-index.ts'
 import { queueLength } from './queue.ts'
 import { p95Ms } from './speed.ts'
-import { classOf, inPanic, modelOf, useOf, type Book } from './state.ts'
+import { classOf, inPanic, modelOf, useOf, type Book, type Moment } from './state.ts'
 
 /** What is answered, apart from the news that every answer brings. */
 export type Decision = Partial<Omit<AskAnswer, keyof News>>
 
-/** What a decision rests on beside the state. */
-export type Moment = { readonly snapshot: Snapshot; readonly nowMs: number; readonly random: Random }
+const purposeOf = (asked: Ask): Purpose => asked.purpose ?? 'first'
 
 /**
  * Second attempts only within the budget, and counted when they are asked for: many may wait at once. First ones count when they are
  * granted, for what never reached an endpoint earns no second attempt.
  */
 export function spend(book: Book, asked: Ask, members: readonly Member[], nowMs: number): Denial | null {
-  const purpose = asked.purpose ?? 'first'
+  const purpose = purposeOf(asked)
   if (purpose === 'retry' && !mayRetry(book.budget, nowMs)) return 'retry_budget'
   if (purpose === 'hedge' && !mayHedge(book.budget, nowMs, useOf(book, members, nowMs))) return 'hedge_budget'
   if (purpose !== 'first') countAttempt(book.budget, purpose, nowMs)
@@ -37,7 +34,11 @@ export function spend(book: Book, asked: Ask, members: readonly Member[], nowMs:
 }
 
 /** What there is for a request at this moment: a decision, or else the candidates it would have to wait for. */
-export type Place = { readonly candidates: readonly Candidate[]; readonly decision: Decision | null; readonly rule: Rule }
+export type Place = { readonly candidates: readonly Candidate[]; readonly decision: Decision | null }
+
+/** What was considered, for whoever asked to be told. */
+export const explained = (asked: Ask, candidates: readonly Candidate[], picked: EndpointId | null): Pick<Decision, 'considered'> =>
+  asked.explain ? { considered: considered(candidates, picked, asked.avoid) } : {}
 
 export function placeFor(book: Book, asked: Ask, members: readonly Member[], moment: Moment): Place {
   const { snapshot, nowMs, random } = moment
@@ -46,23 +47,21 @@ export function placeFor(book: Book, asked: Ask, members: readonly Member[], mom
   const choices = members.filter((member) => !isWithheld(member))
   const candidates = candidatesOf(choices, { snapshot, leases: book.leases, promptTokensOf: tokensOf(book, asked) }, nowMs)
   const panic = candidates.some((each) => each.out) && inPanic(book, snapshot, asked.version, nowMs)
-  const rule: Rule = { strategy: model?.strategy ?? 'least-latency', affinity, panic, second: (asked.purpose ?? 'first') !== 'first' }
+  const rule: Rule = { strategy: model?.strategy ?? 'least-latency', affinity, panic, second: purposeOf(asked) !== 'first' }
   const open = candidates.filter(({ id }) => !asked.avoid.includes(id))
   const usable = open.filter((each) => !each.out || panic)
-  if (usable.length === 0) {
-    const seen = asked.explain ? { considered: considered(candidates, null, asked.avoid) } : {}
-    return { candidates: usable, rule, decision: { denied: 'no_healthy_endpoint', ...seen } }
-  }
-  if (leaseCount(book.leases) >= limits.leasesMax) return { candidates: usable, rule, decision: { denied: 'no_room' } }
+  const decided = (decision: Decision | null): Place => ({ candidates: usable, decision })
+  if (usable.length === 0) return decided({ denied: 'no_healthy_endpoint', ...explained(asked, candidates, null) })
+  if (leaseCount(book.leases) >= limits.leasesMax) return decided({ denied: 'no_room' })
   const picked = pick(open, rule, book.turns, random)
-  const explained = asked.explain ? { considered: considered(candidates, picked?.id ?? null, asked.avoid) } : {}
-  if (!picked) return { candidates: usable, rule, decision: null }
+  if (!picked) return decided(null)
+  const seen = explained(asked, candidates, picked.id)
   const chosen = open.find(({ id }) => id === picked.id)
   const elsewhere = affinity && stickyElsewhere(book, asked, chosen?.prefillMs ?? 0, moment)
-  if (elsewhere) return { candidates: usable, rule, decision: { spill: { cell: elsewhere }, ...explained } }
+  if (elsewhere) return decided({ spill: { cell: elsewhere }, ...seen })
   const lease = give(book, asked, { ...picked, onTrial: chosen?.onTrial ?? false }, nowMs)
-  const credits = aheadFor(book, asked, rule, moment)
-  return { candidates: usable, rule, decision: { lease, ...(credits.length > 0 ? { credits } : {}), ...explained } }
+  const credits = aheadFor(book, asked, { choices, rule }, moment)
+  return decided({ lease, ...(credits.length > 0 ? { credits } : {}), ...seen })
 }
 
 /** Tokens of the prompt that an endpoint has not seen, by its blocks; null where the blocks tell nothing. */
@@ -75,7 +74,7 @@ function give(book: Book, asked: Ask, picked: Picked & { readonly onTrial: boole
   const { version, operation = null, deadlineMs } = asked
   const trial = picked.onTrial ? { trial: true } : {}
   grant(book.leases, asked.leaseId, { endpoint: picked.id, deadlineMs, version, operation, kind: 'granted', sinceMs: nowMs, ...trial })
-  if ((asked.purpose ?? 'first') === 'first') countAttempt(book.budget, 'first', nowMs)
+  if (purposeOf(asked) === 'first') countAttempt(book.budget, 'first', nowMs)
   if (asked.affinity && asked.affinity.blocks.length > 0) remember(book.turns.prefixes, picked.id, asked.affinity.blocks)
   const hedgeAfterMs = asked.purpose === 'hedge' ? null : hedgeAfter(book, asked, nowMs)
   return { endpoint: picked.id, affinity: picked.affinity, hedgeAfterMs }
@@ -91,16 +90,17 @@ function hedgeAfter(book: Book, asked: Ask, nowMs: number): number | null {
   return ms !== null && ms <= limits.hedgeTookMsMax ? ms : null
 }
 
+type Ahead = { readonly choices: readonly Member[]; readonly rule: Rule }
+
 /** Leases ahead, out of what is free and nobody waits for. */
-function aheadFor(book: Book, asked: Ask, rule: Rule, { snapshot, nowMs, random }: Moment): readonly Credit[] {
+function aheadFor(book: Book, asked: Ask, { choices, rule }: Ahead, { snapshot, nowMs, random }: Moment): readonly Credit[] {
   const wanted = Math.min(asked.credits ?? 0, limits.creditsMax)
   if (wanted <= 0 || asked.affinity || queueLength(book.queue) > 0) return []
-  const members = [...book.members.values()].filter((member) => canServe(member, asked) && !isWithheld(member))
   const view = { snapshot, leases: book.leases, promptTokensOf: () => null }
   const credits: Credit[] = []
   for (let number = 0; number < wanted; number++) {
     // Those on trial take one request at a time, and a credit may never become one.
-    const candidates = candidatesOf(members, view, nowMs).filter((each) => !each.onTrial && !each.out)
+    const candidates = candidatesOf(choices, view, nowMs).filter((each) => !each.onTrial && !each.out)
     const free = candidates.reduce((sum, each) => sum + Math.max(0, each.cap - each.inFlight), 0)
     if (free * limits.creditFreeShare < number + 1) return credits
     const picked = pick(candidates, { ...rule, affinity: null, panic: false }, book.turns, random)

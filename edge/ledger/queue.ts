@@ -40,11 +40,14 @@ export function aheadOf(queue: Queue, asked: Pick<Ask, 'priority' | 'version'>):
   return ahead
 }
 
+/** How long a request that begins to wait now may. The lease's deadline lies behind the request's by the grace for its release. */
+export const waitsUntilMs = (ask: Ask, nowMs: number): number =>
+  Math.min(ask.deadlineMs - limits.leaseGraceMs, nowMs + limits.queueMsMax[priorityOf(ask)])
+
 /** Puts an ask at the end of its priority. */
 export function enqueue(queue: Queue, ask: Ask, nowMs: number, predictedMs = 0): Waiting {
   const priority = priorityOf(ask)
-  // The lease's deadline lies behind the request's by the grace for its release.
-  const untilMs = Math.min(ask.deadlineMs - limits.leaseGraceMs, nowMs + limits.queueMsMax[priority])
+  const untilMs = waitsUntilMs(ask, nowMs)
   const waiting = { ask, sinceMs: nowMs, predictedMs, untilMs }
   queue[priority].set(ask.leaseId, waiting)
   return waiting

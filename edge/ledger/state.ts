@@ -3,6 +3,7 @@
 import { limits } from '../../shared/limits.ts'
 import type { CellId, EndpointId, LeaseId, VersionId } from '../../shared/ids.ts'
 import type { Operation } from '../../shared/operations.ts'
+import type { Random } from '../../shared/random.ts'
 import type { Delta } from '../../shared/wire/delta.ts'
 import type { CellLoad, ModelLoads } from '../../shared/wire/loads.ts'
 import type { News, WaitAnswer } from '../../shared/wire/ledger.ts'
@@ -12,7 +13,7 @@ import { isOut } from './breaker.ts'
 import { newBudget, type Budget } from './budget.ts'
 import { cellLoadOf, newOffered, note, type Offered } from './cell-load.ts'
 import { inFlight, leaseCount, moveAway, noLeases, type Leases } from './leases.ts'
-import { candidatesOf, isOutNow, isWithheld, meanServiceMs, renew, type Member, type Members } from './members.ts'
+import { candidatesOf, isOutNow, isWithheld, meanOf, meanServiceMs, renew, type Member, type Members } from './members.ts'
 import { capacityOf, isPanic } from './panic.ts'
 import type { Turns } from './pick.ts'
 import { forget, newPrefixIndex } from './prefix-index.ts'
@@ -49,6 +50,9 @@ export type Book = {
   heardAtMs: number
   sweptAtMs: number
 }
+
+/** What a decision rests on beside the state. */
+export type Moment = { readonly snapshot: Snapshot; readonly nowMs: number; readonly random: Random }
 
 export const newBook = (cell: CellId, life: string, nowMs: number): Book => ({
   cell,
@@ -161,14 +165,13 @@ export function loadNow(book: Book, nowMs: number): CellLoad | null {
   if (!snapshot) return null
   const members = [...book.members.values()].filter((member) => !isWithheld(member))
   const candidates = candidatesOf(members, { snapshot, leases, promptTokensOf: () => null }, nowMs)
-  const times = members.map(({ speed }) => ttftMs(speed)).filter((ms) => ms !== null)
   return cellLoadOf({
     cell: book.cell,
     candidates,
     queued: queuedByVersion(book.queue),
     offered: book.offered,
     serviceMs: meanServiceMs(members, nowMs),
-    ttftMs: times.length > 0 ? times.reduce((sum, ms) => sum + ms, 0) / times.length : null,
+    ttftMs: meanOf(members.map(({ speed }) => ttftMs(speed))),
   })
 }
 

@@ -6,25 +6,22 @@ import type { LeaseId } from '../../shared/ids.ts'
 import type { Ask, Denial, Granted, WaitAnswer } from '../../shared/wire/ledger.ts'
 import { predictedWaitMs } from './cell-load.ts'
 import { elsewhere } from './elsewhere.ts'
-import { canServe } from './members.ts'
-import { considered } from './pick.ts'
-import { placeFor, type Decision, type Moment, type Place } from './place.ts'
-import { aheadOf, enqueue, entryFor, findWaiting, inOrder, leave, priorityOf, queueLength } from './queue.ts'
-import { classOf, presentLoad, type Book } from './state.ts'
+import { membersFor } from './members.ts'
+import { explained, placeFor, type Decision, type Place } from './place.ts'
+import { aheadOf, enqueue, entryFor, findWaiting, inOrder, leave, queueLength, waitsUntilMs } from './queue.ts'
+import { classOf, presentLoad, type Book, type Moment } from './state.ts'
 
 /** What becomes of a request that has to wait for one of the place's candidates. */
 export function withoutRoom(book: Book, asked: Ask, { candidates }: Place, moment: Moment): Decision {
   const { nowMs } = moment
-  const priority = priorityOf(asked)
   const waitMs = predictedWaitMs(candidates, aheadOf(book.queue, asked))
-  const seen = asked.explain ? { considered: considered(candidates, null, asked.avoid) } : {}
+  const seen = explained(asked, candidates, null)
   // A second copy is no reason to make others wait.
   if (asked.purpose === 'hedge') return { denied: 'no_room', ...seen }
   const cell = elsewhere(book, asked, waitMs, moment)
   if (cell) return { spill: { cell }, ...seen }
   const retryAfterMs = Math.max(limits.retryAfterMsDefault, Math.min(limits.retryAfterMsMax, Math.ceil(waitMs)))
-  const untilMs = Math.min(asked.deadlineMs - limits.leaseGraceMs, nowMs + limits.queueMsMax[priority])
-  if (nowMs + waitMs > untilMs) return { denied: 'no_room', retryAfterMs, ...seen }
+  if (nowMs + waitMs > waitsUntilMs(asked, nowMs)) return { denied: 'no_room', retryAfterMs, ...seen }
   const entry = entryFor(book.queue, asked)
   if (entry === 'refused') return { denied: 'no_room', retryAfterMs, ...seen }
   if (entry !== 'free') deny(book, entry.displaces, nowMs)
@@ -89,7 +86,7 @@ export function pump(book: Book, nowMs: number, random: Random): void {
     // Who must avoid an endpoint may find no place where another finds one.
     const kind = `${classOf(asked.version, asked.operation ?? null)} ${asked.avoid.join(' ')}`
     if (full.has(kind)) continue
-    const members = [...book.members.values()].filter((member) => canServe(member, asked))
+    const members = membersFor(book.members, asked)
     // It has waited here; it is neither sent on nor given credits now.
     const { decision } = placeFor(book, { ...asked, credits: 0, spilledFrom: book.cell }, members, { snapshot, nowMs, random })
     if (!decision) {

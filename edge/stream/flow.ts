@@ -1,6 +1,7 @@
 // A stream of events from engine to client. Held back until its first real token, so that an early error still fails over; then passed on
 // event by event, kept alive in silence, given up when it stalls. Holds at most one incomplete event and what came before the first token.
 
+import { concat } from '../../shared/bytes.ts'
 import { limits } from '../../shared/limits.ts'
 import { ok, type Result } from '../../shared/result.ts'
 import { within } from '../../shared/time.ts'
@@ -10,7 +11,7 @@ import type { EventLane, Taken } from '../lane/lane.ts'
 import { nextAlarm, type Moments } from './alarm.ts'
 import { stallAfterMs } from './cadence.ts'
 import { detailOf, fail, refusalOf, type Problem } from './failure.ts'
-import { concat, answerHeaders, readChunk, settled, untilCut } from './hold.ts'
+import { answerHeaders, readChunk, settled, untilCut } from './hold.ts'
 import { eventReader, type SseEvent } from '../lane/sse.ts'
 import type { StreamPorts, Terms } from './stream.ts'
 

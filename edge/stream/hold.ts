@@ -1,6 +1,7 @@
 // An answer in one piece: held until it is whole (up to a bound), so that a cut before its end can still fail over and the lane can
 // check and repair it. What is larger is passed on as it comes, where the operation allows that.
 
+import { concat } from '../../shared/bytes.ts'
 import { limits } from '../../shared/limits.ts'
 import { ok, type Result } from '../../shared/result.ts'
 import type { Answer, Called, CallFailure, Ended } from '../facts.ts'
@@ -136,16 +137,4 @@ export function untilCut(work: Promise<unknown>, signal: AbortSignal): Promise<b
   signal.addEventListener('abort', onAbort)
   if (signal.aborted) onAbort()
   return Promise.race([settled(work), cut]).finally(() => signal.removeEventListener('abort', onAbort))
-}
-
-export function concat(chunks: readonly Uint8Array[], bytes: number): Uint8Array {
-  const [only] = chunks
-  if (chunks.length === 1 && only) return only
-  const all = new Uint8Array(bytes)
-  let at = 0
-  for (const chunk of chunks) {
-    all.set(chunk, at)
-    at += chunk.length
-  }
-  return all
 }

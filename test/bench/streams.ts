@@ -4,7 +4,7 @@
 import { createServer, type Server, type ServerResponse } from 'node:http'
 import { build } from 'esbuild'
 import { convertV4MiniflareOptions, Miniflare } from 'miniflare'
-import { freePort } from '../support/platform.ts'
+import { freePort } from '../../cli/local/free-port.ts'
 import { ms, quantile, table } from './figures.ts'
 
 const eventsPerStream = 50

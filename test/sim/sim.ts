@@ -3,6 +3,7 @@
 
 import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
+import { aligned } from '../bench/figures.ts'
 import { meansOf, play, type Extent, type Row, type Scenario } from './harness/play.ts'
 import { asking } from './scenarios/asking.ts'
 import { cell } from './scenarios/cell.ts'
@@ -57,18 +58,6 @@ function tableOf(played: readonly Row[]): string {
     ]
   })
   return aligned([heads, ...lines])
-}
-
-function aligned(lines: readonly (readonly string[])[]): string {
-  const widths = (lines[0] ?? []).map((_, column) => Math.max(...lines.map((line) => (line[column] ?? '').length)))
-  return lines
-    .map((line) =>
-      line
-        .map((text, column) => text.padEnd(widths[column] ?? 0))
-        .join('  ')
-        .trimEnd(),
-    )
-    .join('\n')
 }
 
 /** Four digits: waits at low load are tenths of a millisecond. */

@@ -1,5 +1,6 @@
 // What a soak prints: a line each minute, and tables at its end.
 
+import { aligned } from '../bench/figures.ts'
 import type { Scene } from '../support/fault-scene.ts'
 import { failed, sentIn, shareOf, tally } from '../support/samples.ts'
 import type { Look, Soaked } from './run.ts'
@@ -39,16 +40,4 @@ export function tables({ spells, samples, memory }: Soaked): string {
     aligned([['fault', 'on for', 'requests', 'served', 'at least', 'failures'], ...faults]),
     aligned([['memory', 'mean', 'growth in the second half', 'at most'], ...held]),
   ].join('\n\n')
-}
-
-function aligned(lines: readonly (readonly string[])[]): string {
-  const widths = (lines[0] ?? []).map((_, column) => Math.max(...lines.map((line) => (line[column] ?? '').length)))
-  return lines
-    .map((line) =>
-      line
-        .map((text, column) => text.padEnd(widths[column] ?? 0))
-        .join('  ')
-        .trimEnd(),
-    )
-    .join('\n')
 }

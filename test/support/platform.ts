@@ -2,9 +2,9 @@
 
 import { spawn, type ChildProcess } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
+import { freePort } from '../../cli/local/free-port.ts'
 
 const root = path.resolve(import.meta.dirname, '../..')
 
@@ -38,17 +38,6 @@ export type Run = { readonly process: ChildProcess; readonly output: () => strin
 /** A home of its own, removed by `forgetHome`. */
 export const newHome = (): string => mkdtempSync(path.join(tmpdir(), 'isochrone-test-'))
 export const forgetHome = (home: string): void => rmSync(home, { recursive: true, force: true })
-
-/** A port nobody listens on now. */
-export function freePort(): Promise<number> {
-  const { promise, resolve, reject } = Promise.withResolvers<number>()
-  const server = createServer().once('error', reject)
-  server.listen(0, '127.0.0.1', () => {
-    const address = server.address()
-    server.close(() => resolve(typeof address === 'object' && address ? address.port : 0))
-  })
-  return promise
-}
 
 /** Runs the program of `npm start` with this environment, and collects what it prints. */
 export function runStart(env: Readonly<Record<string, string>>, args: readonly string[] = []): Run {

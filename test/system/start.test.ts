@@ -5,7 +5,8 @@ import { createServer } from 'node:net'
 import path from 'node:path'
 import OpenAI from 'openai'
 import { afterAll, describe, expect, it } from 'vitest'
-import { admin, forgetHome, freePort, isAlive, newHome, runStart, startPlatform, until } from '../support/platform.ts'
+import { freePort } from '../../cli/local/free-port.ts'
+import { admin, forgetHome, isAlive, newHome, runStart, startPlatform, until } from '../support/platform.ts'
 
 const homes: string[] = []
 const home = () => {

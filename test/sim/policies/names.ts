@@ -1,5 +1,6 @@
 // The simulated world in the project's own words: its stations as a snapshot's endpoints, its regions as cells.
 
+import { modelRow } from '../../support/snapshot.ts'
 import type { Catalogue } from '../../../core/facts.ts'
 import { contentOf } from '../../../core/publish/snapshot.ts'
 import { origins } from '../../../shared/geo.ts'
@@ -55,7 +56,7 @@ export function catalogueOf(world: World): Content {
     regions,
     endpoints: endpoints.map((each, station) => ({ ...each, region: regionName(world.regionOf[station]!) })),
     aliases: [],
-    models: [{ name: model, firstTokenMsMax: null, holdMsMax: null, strategy: 'least-latency', affinity: 'none', hedging: false }],
+    models: [modelRow({ name: model })],
   }
 }
 

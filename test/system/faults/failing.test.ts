@@ -23,6 +23,15 @@ const ejectMsMax = 15_000
 /** Promised is a minute. Mostly it is the back-off of a breaker that opened once or twice, 5 to 10 s, and the next trial. */
 const returnMsMax = 60_000
 
+/** Healed, it is healthy in time and has its traffic again, and hardly a request is lost on the way. */
+async function comesBack(): Promise<void> {
+  const healedAtMs = await scene.heal(nearest)
+  const { atMs: backAtMs } = await scene.untilHealth(nearest, 'healthy', healedAtMs)
+  expect(backAtMs - healedAtMs).toBeLessThan(returnMsMax)
+  await scene.untilServing(nearest)
+  expectServed(await scene.since(healedAtMs), 0.99)
+}
+
 describe('the nearest engine', () => {
   it('that fails every request at once (500) is left before clients notice, and comes back', async () => {
     expect(shareOf(await scene.watch(4_000), nearest)).toBeGreaterThan(0.9)
@@ -38,11 +47,7 @@ describe('the nearest engine', () => {
     // The first five fail; the next region's budget has second attempts for three of them, and a tenth.
     expectServed(await scene.since(brokenAtMs), 0.93)
 
-    const healedAtMs = await scene.heal(nearest)
-    const { atMs: backAtMs } = await scene.untilHealth(nearest, 'healthy', healedAtMs)
-    expect(backAtMs - healedAtMs).toBeLessThan(returnMsMax)
-    await scene.untilServing(nearest)
-    expectServed(await scene.since(healedAtMs), 0.99)
+    await comesBack()
   }, 150_000)
 
   it('that fails four of ten, never five in a row, is taken out by their part, and comes back', async () => {
@@ -56,11 +61,7 @@ describe('the nearest engine', () => {
     // Each failure was followed by a second attempt elsewhere, but for those that the budget had no room for.
     expectServed(await scene.since(brokenAtMs), 0.95)
 
-    const healedAtMs = await scene.heal(nearest)
-    const { atMs: backAtMs } = await scene.untilHealth(nearest, 'healthy', healedAtMs)
-    expect(backAtMs - healedAtMs).toBeLessThan(returnMsMax)
-    await scene.untilServing(nearest)
-    expectServed(await scene.since(healedAtMs), 0.99)
+    await comesBack()
   }, 150_000)
 
   it('that says 429 to all is asked now and then, is never taken for dead, and gets its traffic back', async () => {

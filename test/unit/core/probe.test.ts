@@ -10,32 +10,14 @@ import { limits } from '../../../shared/limits.ts'
 import type { EndpointKind, Operation } from '../../../shared/operations.ts'
 import { seededRandom } from '../../../shared/random.ts'
 import { probeKinds, type EngineRecord, type ProbeKind, type ProbeOrder, type ProbeResult } from '../../../shared/wire/probe.ts'
-import { endpointRow } from './loop-world.ts'
+import { endpointRow, engineRecord } from './loop-world.ts'
 
 const startMs = 1_700_000_000_000
 const model = 'atlas' as ModelName
 const cell = cellIdOf(model, 'fra' as RegionName)
 const id = (name: string) => name as EndpointId
 
-const engine = (so: Partial<EngineRecord> = {}): EngineRecord => ({
-  source: 'vllm',
-  running: 1,
-  waiting: 0,
-  slots: null,
-  kvUsed: null,
-  ttftP50Ms: null,
-  ttftP95Ms: null,
-  tpotP50Ms: null,
-  serviceMeanMs: null,
-  prefixHitRate: null,
-  preemptionsPerS: null,
-  okPerS: null,
-  failedPerS: null,
-  loras: null,
-  sleeping: null,
-  version: null,
-  ...so,
-})
+const engine = (so: Partial<EngineRecord> = {}): EngineRecord => engineRecord({ running: 1, waiting: 0, ...so })
 
 const fresh = newRecord(endpointRow('e1'), {})
 const seen = (so: object = {}) => ({ atMs: startMs, ok: true, detail: '', ms: 1, warming: false, timedOut: false, ...so })

@@ -8,8 +8,8 @@ import { limits } from '../../../shared/limits.ts'
 import { seededRandom } from '../../../shared/random.ts'
 import type { ModelLoads } from '../../../shared/wire/loads.ts'
 import type { Ask, Report, Settled, WaitAnswer } from '../../../shared/wire/ledger.ts'
-import type { Endpoint, Model, Snapshot } from '../../../shared/wire/snapshot.ts'
-import { endpoint, model, snapshotOf, version } from '../../support/snapshot.ts'
+import type { Endpoint, Snapshot } from '../../../shared/wire/snapshot.ts'
+import { endpoint, model, modelRow, snapshotOf, version } from '../../support/snapshot.ts'
 
 const cell = cellIdOf(model, 'x' as RegionName)
 const id = (name: string) => name as EndpointId
@@ -73,16 +73,6 @@ class Desk {
     sweep(this.book, this.nowMs, this.random, true)
   }
 }
-
-const modelRow = (so: Partial<Model> = {}): Model => ({
-  name: model,
-  firstTokenMsMax: null,
-  holdMsMax: null,
-  strategy: 'least-latency',
-  affinity: 'none',
-  hedging: false,
-  ...so,
-})
 
 describe('waiting', () => {
   const full = (slots = 2) => {
