@@ -4,7 +4,7 @@ import { limits } from '../../shared/limits.ts'
 import type { CellId, OriginName } from '../../shared/ids.ts'
 import { freshLoads, type ModelLoads } from '../../shared/wire/loads.ts'
 import type { Ask } from '../../shared/wire/ledger.ts'
-import { mayServe, sharesOf, type Snapshot } from '../../shared/wire/snapshot.ts'
+import { mayServe, sharesOf, staysWithin, type Snapshot } from '../../shared/wire/snapshot.ts'
 import { canServe, meanServiceMs } from './members.ts'
 import { spillTo, type Elsewhere } from './spill.ts'
 import type { Book, Moment } from './state.ts'
@@ -57,9 +57,9 @@ function roundTripsOf(loads: ModelLoads, snapshot: Snapshot, origin: OriginName)
 /** Cells with an endpoint that may serve it, inside the jurisdiction that the request must not leave. */
 function ableCells(snapshot: Snapshot, asked: Ask): ReadonlySet<CellId> {
   const { residency, avoid } = asked
-  const abroad = new Set(residency ? snapshot.regions.filter((region) => region.jurisdiction !== residency).map(({ name }) => name) : [])
+  const isInside = staysWithin(snapshot, residency ?? null)
   const able = snapshot.endpoints.filter(
-    (endpoint) => canServe({ endpoint }, asked) && mayServe(endpoint) && !abroad.has(endpoint.region) && !avoid.includes(endpoint.id),
+    (endpoint) => canServe({ endpoint }, asked) && mayServe(endpoint) && isInside(endpoint.region) && !avoid.includes(endpoint.id),
   )
   return new Set(able.map(({ cell }) => cell))
 }

@@ -4,10 +4,10 @@
 
 import { drawWeighted, type Random } from '../../shared/random.ts'
 import { rendezvousOrder } from '../../shared/rendezvous.ts'
-import type { CellId, EndpointId, ModelName, OriginName, RegionName, VersionId } from '../../shared/ids.ts'
+import type { CellId, EndpointId, ModelName, OriginName, VersionId } from '../../shared/ids.ts'
 import { servedAs, type Operation } from '../../shared/operations.ts'
 import type { ModelLoads } from '../../shared/wire/loads.ts'
-import { mayServe, sharesOf, type Endpoint, type Share, type Snapshot } from '../../shared/wire/snapshot.ts'
+import { mayServe, sharesOf, staysWithin, type Endpoint, type Share, type Snapshot } from '../../shared/wire/snapshot.ts'
 
 export type Candidates =
   | { readonly first: CellId; readonly others: readonly CellId[] }
@@ -21,13 +21,6 @@ export type Need = {
   readonly avoid: readonly EndpointId[]
   /** The jurisdiction that the request must not leave; null: none. */
   readonly residency: string | null
-}
-
-/** Whether a region lies where the request may go. */
-export function staysWithin(snapshot: Snapshot, residency: string | null): (region: RegionName) => boolean {
-  if (residency === null) return () => true
-  const inside = new Set(snapshot.regions.filter(({ jurisdiction }) => jurisdiction === residency).map(({ name }) => name))
-  return (region) => inside.has(region)
 }
 
 /** Endpoints that can do it and stand where it may go, whatever their state. */

@@ -1,11 +1,11 @@
 // What a request's way looked like, for callers who ask. Only collects: nothing here decides anything, and nobody else pays for it.
 
-import { mayServe, type Share, type Snapshot } from '../../shared/wire/snapshot.ts'
+import { mayServe, staysWithin, type Share, type Snapshot } from '../../shared/wire/snapshot.ts'
 import type { CellId } from '../../shared/ids.ts'
 import type { CellLoad } from '../../shared/wire/loads.ts'
 import type { Affinity, Granted } from '../../shared/wire/ledger.ts'
 import type { AskExplained, Attempt, CellExplained, Explainer, Explanation, RoundExplained } from '../facts.ts'
-import { staysWithin, type Need } from './cell.ts'
+import type { Need } from './cell.ts'
 
 type Draft = { -readonly [Field in keyof RoundExplained]: RoundExplained[Field] }
 

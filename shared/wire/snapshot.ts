@@ -139,6 +139,13 @@ export function readSnapshot(value: unknown): Snapshot | null {
 export const mayServe = (endpoint: Endpoint): boolean =>
   endpoint.weight > 0 && (endpoint.state === 'healthy' || endpoint.state === 'unknown')
 
+/** Whether a region lies in the jurisdiction that a request must not leave; null: none. */
+export function staysWithin(snapshot: Snapshot, residency: string | null): (region: RegionName) => boolean {
+  if (residency === null) return () => true
+  const inside = new Set(snapshot.regions.filter(({ jurisdiction }) => jurisdiction === residency).map(({ name }) => name))
+  return (region) => inside.has(region)
+}
+
 /** The row of fractions of a model for an origin; rows of other origins stand in when the origin has none. */
 export function sharesOf(snapshot: Snapshot, model: ModelName, origin: OriginName): readonly Share[] {
   const rows = snapshot.fractions[model]
