@@ -8,7 +8,7 @@ import type { Strategy } from '../../shared/wire/snapshot.ts'
 /**
  * second_attempt: only the ledger knows whether its budget allows one. strategy, prefix, hedging: what only the ledger can do.
  * trial: an endpoint of the cell waits for the one request that shows whether it is well, and only its ledger may send it there.
- * unknown_load: nothing fresh is known of the cell. own_burst: this isolate alone has since taken more than half of what was free then.
+ * unknown_load: nothing fresh is known of the cell, or that nobody in it can serve, which its ledger alone can take back. own_burst: this isolate alone has since taken more than half of what was free then.
  * blind_wait: a draw would wait longer than the question takes.
  */
 export type AskReason = 'second_attempt' | 'strategy' | 'prefix' | 'hedging' | 'trial' | 'unknown_load' | 'own_burst' | 'blind_wait'
@@ -35,7 +35,8 @@ export function whyAsk(at: Prospect): AskReason | null {
   if (at.affinity?.kind === 'prefix') return 'prefix'
   if (at.mayHedge) return 'hedging'
   if (at.onTrial) return 'trial'
-  if (at.load === null || at.roundTripMs === null) return 'unknown_load'
+  // Without core nobody publishes that an endpoint is out; its ledger's own numbers say it.
+  if (at.load === null || at.load.slots <= 0 || at.roundTripMs === null) return 'unknown_load'
   // The published numbers are a second old; a burst that came through here since must not be hidden by them.
   if (at.ownBurst > at.load.free / 2) return 'own_burst'
   return at.load.blindWaitMs > at.roundTripMs ? 'blind_wait' : null

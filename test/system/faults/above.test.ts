@@ -39,9 +39,9 @@ it('without core requests are served as before, and a failing engine is left all
   expectServed(during, 1)
   expect(shareOf(during, nearest)).toBeGreaterThan(0.9)
 
-  // Its ledger takes it out alone.
+  // Its ledger takes it out alone, and the isolates, which cannot know that from a snapshot any more, ask it.
   await scene.setFaults(nearest, { errorShare: 1 })
-  await scene.watch(4_000)
+  await scene.watch(5_000)
   const attempts = await scene.attempts(nearest)
   const without = await scene.watch(4_000)
   expect(shareOf(without, nearest)).toBe(0)
