@@ -1,6 +1,19 @@
 // What passes between core's stages: the rows of the catalogue, and the control loop's state. Types and constant lists only.
 
-import type { CellId, EndpointId, Environment, KeyId, ModelName, OriginName, RegionName, TenantId, VersionId } from '../shared/ids.ts'
+import type {
+  CellId,
+  EndpointId,
+  Environment,
+  KeyId,
+  ModelName,
+  OriginName,
+  RegionName,
+  RolloutId,
+  TargetId,
+  TenantId,
+  VersionId,
+  WebhookId,
+} from '../shared/ids.ts'
 import type { LocationHint } from '../shared/geo.ts'
 import type { EndpointKind, Operation } from '../shared/operations.ts'
 import type { Scope } from '../shared/wire/credential.ts'
@@ -12,8 +25,12 @@ import type { EngineRecord, ProbeKind, ProbeOrder, ProbeResult, ServiceStatus } 
 
 // ---- The catalogue's rows ----
 
-export const kinds = ['region', 'model', 'version', 'endpoint', 'alias', 'tenant', 'key'] as const
+export const kinds = ['region', 'model', 'version', 'endpoint', 'alias', 'tenant', 'key', 'approval', 'target', 'webhook'] as const
 export type Kind = (typeof kinds)[number]
+
+/** What the audit log speaks of: rows of the catalogue, and what has a way of its own. */
+export const auditedThings = [...kinds, 'rollout', 'deployment', 'report', 'load_run'] as const
+export type AuditedThing = (typeof auditedThings)[number]
 
 /** What an operator wants of an endpoint. Draining: finish what runs, take nothing new. */
 export const adminStates = ['enabled', 'draining', 'disabled'] as const
@@ -48,6 +65,13 @@ export type Fields = {
     readonly strategy: Strategy
     readonly affinity: AffinityRule
     readonly hedging: boolean
+    /** Objectives for the 95th percentile of the time to the first token and between tokens, in milliseconds; null: none. */
+    readonly ttftP95MsMax: number | null
+    readonly tpotP95MsMax: number | null
+    /** Share of its reference's score that a new version must keep, in 1/10,000. */
+    readonly accuracyTargetBp: number
+    /** The load, in requests per second, at which objectives are judged; null: none was declared. */
+    readonly operatingPerS: number | null
   }
   readonly version: {
     readonly id: VersionId
@@ -55,7 +79,17 @@ export type Fields = {
     readonly digest: string
     readonly engine: string
     readonly flags: Flags
+    /** Method, such as AWQ, GPTQ, FP8, INT8 or Q4_0, and bits per weight; null where nothing was quantised. */
     readonly quantisation: string | null
+    readonly bits: number | null
+    /** The version it was made of by quantising, pruning or distilling. */
+    readonly parent: VersionId | null
+    /** The data it was calibrated with: a name or digest. */
+    readonly calibration: string | null
+    /** An SPDX expression, or the licence's name. */
+    readonly licence: string | null
+    /** What deployers call it: the name in a model repository, or the address of the artefact; null: the id. */
+    readonly artifact: string | null
   }
   readonly endpoint: {
     readonly id: EndpointId
@@ -81,6 +115,10 @@ export type Fields = {
     readonly canary: VersionId | null
     readonly weightBp: number
     readonly salt: string
+    readonly shadowBp: number
+    /** The rollout that wrote this row last, and which of its generations; null: a person did. */
+    readonly rollout: RolloutId | null
+    readonly rolloutGeneration: number | null
   }
   readonly tenant: {
     readonly id: TenantId
@@ -100,7 +138,69 @@ export type Fields = {
     /** What it may do beyond asking. */
     readonly scopes: readonly Scope[]
   }
+  readonly approval: {
+    readonly environment: Environment
+    readonly version: VersionId
+    readonly approvedBy: string
+    readonly evidence: Evidence
+    /** null: for good. */
+    readonly expiresAtMs: number | null
+  }
+  readonly target: {
+    readonly id: TargetId
+    readonly model: ModelName
+    readonly region: RegionName
+    readonly deployer: Deployer
+    readonly kind: EndpointKind
+    readonly url: string
+    readonly slots: number
+    readonly operations: readonly Operation[] | null
+    readonly options: Options
+    readonly deploy: Options
+    readonly hasCredential: boolean
+  }
+  readonly webhook: {
+    readonly id: WebhookId
+    readonly url: string
+    readonly format: WebhookFormat
+    readonly events: readonly string[] | null
+    readonly disabled: boolean
+  }
 }
+
+/** What speaks for a version: words, and the ids of reports, load runs and verdicts that bear them out. */
+export type Evidence = { readonly note: string; readonly reports: readonly string[]; readonly verdicts: readonly string[] }
+
+/**
+ * What makes a version exist at a target. model_repository: the Open Inference Protocol's repository extension (load, unload). sagemaker:
+ * UpdateEndpoint and UpdateEndpointWeightsAndCapacities. webhook: whoever is told, and reports back.
+ */
+export const deployers = ['model_repository', 'sagemaker', 'webhook'] as const
+export type Deployer = (typeof deployers)[number]
+
+/** waiting: not begun, or to be tried again. failed: tried often enough. gone: not there, and not wanted. */
+export const deploymentStates = ['waiting', 'loading', 'ready', 'failed', 'unloading', 'gone'] as const
+export type DeploymentState = (typeof deploymentStates)[number]
+
+/** A version at a target. `nextAtMs`: not touched before then. */
+export type Deployment = Kept & {
+  readonly target: TargetId
+  readonly version: VersionId
+  readonly isWanted: boolean
+  readonly state: DeploymentState
+  readonly detail: string
+  readonly endpoint: EndpointId | null
+  readonly attempts: number
+  readonly nextAtMs: number
+  readonly sinceMs: number
+}
+
+export const webhookFormats = ['standard', 'slack'] as const
+export type WebhookFormat = (typeof webhookFormats)[number]
+
+/** Effects that are carried out after their change was stored (core/rollout/record.ts, Effect). */
+export const effectKinds = ['deploy', 'undeploy', 'notify', 'outbox'] as const
+export type EffectKind = (typeof effectKinds)[number]
 
 type Kept = { readonly generation: number; readonly createdAtMs: number; readonly updatedAtMs: number }
 
@@ -108,7 +208,12 @@ type Kept = { readonly generation: number; readonly createdAtMs: number; readonl
 export type Row<K extends Kind> = Fields[K] & Kept
 
 /** What is written beside the fields and never read back as part of a row: the hash of a key's secret, an endpoint's sealed credential. */
-type Hidden = { readonly key: { readonly secretSha256: string }; readonly endpoint: { readonly credential: string | null } }
+type Hidden = {
+  readonly key: { readonly secretSha256: string }
+  readonly endpoint: { readonly credential: string | null }
+  readonly target: { readonly credential: string | null }
+  readonly webhook: { readonly secret: string }
+}
 type HiddenOf<K extends Kind> = K extends keyof Hidden ? Hidden[K] : unknown
 
 /** What a create writes. */
@@ -116,7 +221,7 @@ export type Draft<K extends Kind> = Fields[K] & HiddenOf<K>
 /** What an update writes: the fields that change. */
 export type Amendment<K extends Kind> = Partial<Fields[K]> & Partial<HiddenOf<K>>
 
-/** The parts of a primary key: two for an alias (environment, model), one for all others. */
+/** The parts of a primary key: two for an alias (environment, model) and an approval (environment, version), one for all others. */
 export type RowKey = readonly string[]
 
 export type AuditRow = {
@@ -124,7 +229,7 @@ export type AuditRow = {
   readonly atMs: number
   readonly actor: string
   readonly action: AuditAction
-  readonly resource: Kind
+  readonly resource: AuditedThing
   readonly resourceId: string
   readonly before: Readonly<Record<string, unknown>> | null
   readonly after: Readonly<Record<string, unknown>> | null
@@ -310,6 +415,9 @@ export type LedgerRecord = {
   error: string | null
 }
 
+/** What a rollout's judge remembers between turns, by rollout (core/rollout/judgement.ts): plain data. */
+export type KeptRollouts = { readonly judgements: Readonly<Record<string, unknown>> }
+
 /** What an answer of a ledger brought for probing and judging: blocks that were not told before, and results of probes. */
 export type Heard = { readonly blocks: readonly Block[]; readonly probes: readonly ProbeResult[] }
 
@@ -400,4 +508,120 @@ export type ModelStatus = {
   /** Requests per second by origin, those of all cells together. */
   readonly demandPerS: Readonly<Record<string, number>>
   readonly loads: ModelLoads | null
+}
+
+// ---- Rollouts, as they pass between the admin API, the control loop's object and the store ----
+
+/** What an operator asks for. `steps` and `gates` as they came: the rollout stage reads them, and says what is wrong in them. */
+export type RolloutRequest = {
+  readonly environment: Environment
+  readonly model: ModelName
+  readonly to: VersionId
+  /** The version that is to be replaced, as whoever asks knows it; null: whichever is stable. */
+  readonly from: VersionId | null
+  readonly steps: unknown
+  readonly gates: unknown
+  /** null: in production another than who made it must approve, elsewhere not. */
+  readonly fourEyes: boolean | null
+  /** Go as far as it may at once: submit, approve where one person may, start. */
+  readonly start: boolean
+  readonly reason: string
+}
+
+/** A command of a person or a program; the machine's word for it (core/rollout/record.ts). */
+export const rolloutCommands = [
+  'submit',
+  'approve',
+  'reject',
+  'start',
+  'pause',
+  'resume',
+  'promote',
+  'promote_full',
+  'abort',
+  'retry',
+  'rollback',
+] as const
+export type RolloutCommandName = (typeof rolloutCommands)[number]
+export type RolloutCommand = {
+  readonly command: RolloutCommandName
+  readonly reason: string
+  /** Of promote_full: who else says so. */
+  readonly approver: string | null
+  /** Of rollback: where to; null: to the version before. */
+  readonly to: VersionId | null
+  /** Scopes of whoever asks. */
+  readonly scopes: readonly string[]
+  /** The generation that it must be at; null: whichever. */
+  readonly generation: number | null
+  readonly dryRun: boolean
+}
+
+/** One fault of a plan: the field, as a JSON Pointer in a fragment (RFC 6901). */
+export type PlanFault = { readonly reason: string; readonly pointer: string; readonly detail: string }
+
+/** A page of rollouts, newest first, below `beforeSeq` (null: from the newest). */
+export type RolloutFilter = {
+  readonly environment: Environment | null
+  readonly model: ModelName | null
+  readonly live: boolean
+  readonly beforeSeq: number | null
+  readonly limit: number
+}
+export type VerdictFilter = {
+  readonly rollout: RolloutId | null
+  readonly version: VersionId | null
+  readonly beforeSeq: number | null
+  readonly limit: number
+}
+
+/** A report or load run without its text. */
+export type ReportRow = {
+  readonly seq: number
+  readonly id: string
+  readonly version: VersionId
+  readonly environment: Environment
+  readonly setName: string
+  readonly setDigest: string
+  readonly items: number
+  readonly answered: number
+  readonly scores: Readonly<Record<string, number>>
+  readonly actor: string
+  readonly createdAtMs: number
+}
+export type LoadRunRow = {
+  readonly seq: number
+  readonly id: string
+  readonly version: VersionId
+  readonly environment: Environment
+  readonly requestsPerS: number
+  readonly samples: number
+  readonly actor: string
+  readonly createdAtMs: number
+}
+
+/** Something that happened, as webhooks tell it. `id` is the same each time it is told. */
+export type OutboxRow = {
+  readonly seq: number
+  readonly id: string
+  readonly rollout: RolloutId
+  readonly kind: EffectKind
+  /** The effect as JSON (core/rollout/record.ts). */
+  readonly payload: string
+  readonly atMs: number
+}
+
+export type DeliveryRow = {
+  readonly seq: number
+  readonly id: string
+  readonly webhook: WebhookId
+  readonly type: string
+  readonly payload: string
+  readonly createdAtMs: number
+  readonly attempts: number
+  readonly nextAtMs: number | null
+  readonly endedAtMs: number | null
+  readonly ok: boolean | null
+  readonly lastStatus: number | null
+  readonly lastError: string | null
 }

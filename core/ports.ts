@@ -5,28 +5,42 @@ import type { AdminRefusal } from '../shared/refusal.ts'
 import type { Random } from '../shared/random.ts'
 import type { Signer } from '../shared/signature.ts'
 import type { Clock, Timer } from '../shared/time.ts'
-import type { EndpointId, KeyId, TenantId, VersionId } from '../shared/ids.ts'
+import type { EndpointId, Environment, KeyId, ModelName, RolloutId, TargetId, TenantId, VersionId, WebhookId } from '../shared/ids.ts'
 import type { Credential } from '../shared/wire/credential.ts'
 import type { Exchange, ExchangeAnswer } from '../shared/wire/ledger.ts'
+import type { Verdict } from '../shared/wire/gate.ts'
 import type { Snapshot } from '../shared/wire/snapshot.ts'
+import type { Moved } from './rollout/change.ts'
+import type { Rollout, Transition } from './rollout/record.ts'
 import type {
   Amendment,
   AuditRow,
   Catalogue,
   Copied,
   CredentialWrite,
+  DeliveryRow,
+  Deployment,
   Draft,
   EndpointEvent,
   EventRow,
+  Fields,
   KeptHealth,
   KeptLiveness,
+  KeptRollouts,
   Kind,
+  LoadRunRow,
+  OutboxRow,
   Published,
+  ReportRow,
+  RolloutCommand,
+  RolloutFilter,
+  RolloutRequest,
   Row,
   RowKey,
   Stamp,
   Status,
   Target,
+  VerdictFilter,
 } from './facts.ts'
 
 /** Starts after this key (null: from the beginning) and returns at most `limit` rows in order of the key. */
@@ -87,6 +101,134 @@ export type EventReader = {
   }): Promise<readonly EventRow[]>
 }
 
+// ---- New versions ----
+
+/** A rollout, and what its model's row asks of versions. */
+export type OpenRollout = {
+  readonly rollout: Rollout
+  readonly objectives: Pick<Fields['model'], 'ttftP95MsMax' | 'tpotP95MsMax' | 'accuracyTargetBp' | 'operatingPerS'>
+}
+export type RolloutRow = { readonly seq: number; readonly rollout: Rollout }
+
+/**
+ * Rollouts in D1. A change, its row in the list of transitions, the alias that it writes, the rollout that it makes, its outbox rows, the
+ * verdicts it rests on and its audit rows are one batch: all of them are there, or none.
+ */
+export type RolloutStore = {
+  /** Those with which the loop has something to do, in the order in which they were made. */
+  open(): Promise<readonly OpenRollout[]>
+  get(id: RolloutId): Promise<Rollout | null>
+  list(page: RolloutFilter): Promise<readonly RolloutRow[]>
+  /** In order. */
+  transitions(id: RolloutId): Promise<readonly Transition[]>
+  /** A draft. Refusal: missing_reference. */
+  create(draft: Rollout, stamp: Stamp): Promise<Result<null, AdminRefusal>>
+  /**
+   * Applies only while the stored rollout is the one in `before` (its generation), and, where it writes the alias, while that has
+   * `aliasStable` as its stable version. Refusals: generation_mismatch, rollout_active (another one is live), alias_moved.
+   */
+  commit(before: Rollout, moved: Moved, beside: { readonly verdicts: readonly Verdict[] }, stamp: Stamp): Promise<Result<null, AdminRefusal>>
+  /** What versions of an alias were stable, by the rollouts that succeeded: the version before the present one first, each once. */
+  recentStables(environment: Environment, model: ModelName, limit: number): Promise<readonly VersionId[]>
+}
+
+export type VerdictStore = {
+  /** Those that are there already are left as they are. */
+  add(verdicts: readonly Verdict[]): Promise<void>
+  list(page: VerdictFilter): Promise<readonly (Verdict & { readonly seq: number })[]>
+}
+
+export type ReportStore = {
+  /** Again is nothing new. Refusal: missing_reference. */
+  add(report: Omit<ReportRow, 'seq'> & { readonly text: string }, stamp: Stamp): Promise<Result<ReportRow, AdminRefusal>>
+  get(id: string): Promise<(ReportRow & { readonly text: string }) | null>
+  list(page: { readonly version: VersionId | null; readonly beforeSeq: number | null; readonly limit: number }): Promise<readonly ReportRow[]>
+  /** The newest of a version, over this set where one is named. */
+  latest(version: VersionId, setDigest: string | null): Promise<(ReportRow & { readonly text: string }) | null>
+}
+
+export type LoadRunStore = {
+  add(run: Omit<LoadRunRow, 'seq'> & { readonly text: string }, stamp: Stamp): Promise<Result<LoadRunRow, AdminRefusal>>
+  list(page: { readonly version: VersionId | null; readonly beforeSeq: number | null; readonly limit: number }): Promise<readonly LoadRunRow[]>
+  latest(version: VersionId, environment: Environment): Promise<(LoadRunRow & { readonly text: string }) | null>
+}
+
+/** Effects that wait to be carried out. */
+export type OutboxStore = {
+  /** Oldest first. */
+  undone(kinds: readonly OutboxRow['kind'][], limit: number): Promise<readonly OutboxRow[]>
+  done(ids: readonly string[], atMs: number): Promise<void>
+}
+
+/** Targets as the deployers see them, with their sealed credentials. */
+export type DeployTarget = Row<'target'> & { readonly credential: string | null }
+export type DeployedVersion = Pick<Row<'version'>, 'id' | 'model' | 'artifact' | 'digest' | 'flags'>
+
+export type DeploymentStore = {
+  list(page: { readonly version: VersionId | null; readonly afterKey: readonly [TargetId, VersionId] | null; readonly limit: number }): Promise<readonly Deployment[]>
+  get(target: TargetId, version: VersionId): Promise<Deployment | null>
+  /** Those that are not as they are wanted and may be touched now, with what they are of; the longest due first. */
+  due(nowMs: number, limit: number): Promise<readonly { readonly deployment: Deployment; readonly target: DeployTarget; readonly version: DeployedVersion }[]>
+  /** The version is wanted, or not, at these targets (null: at all of its model). Makes the rows that are missing. Gives those that changed. */
+  want(version: VersionId, isWanted: boolean, targets: readonly TargetId[] | null, stamp: Stamp): Promise<readonly Deployment[]>
+  /**
+   * A step of one deployment, only while it is the one in `before`. `endpoint`: a row to make with it; `endpointGone`: one to delete with it.
+   * Refusals: generation_mismatch, missing_reference, already_exists, in_use.
+   */
+  step(
+    before: Deployment,
+    change: Partial<Pick<Deployment, 'state' | 'detail' | 'endpoint' | 'attempts' | 'nextAtMs' | 'sinceMs'>>,
+    rows: { readonly endpoint: Draft<'endpoint'> | null; readonly endpointGone: EndpointId | null },
+    stamp: Stamp,
+  ): Promise<Result<Deployment, AdminRefusal>>
+  /** Aliases, and rollouts that are open, that name a version: what isInUse asks (core/rollout/record.ts). */
+  uses(version: VersionId): Promise<{
+    readonly aliases: readonly { readonly stable: VersionId; readonly canary: VersionId | null }[]
+    readonly rollouts: readonly Rollout[]
+  }>
+}
+
+/** How far a deployer is with a version at a target. */
+export type DeployProgress =
+  /** `servedName`: what the server there calls it. */
+  | { readonly state: 'ready'; readonly detail: string; readonly servedName: string }
+  | { readonly state: 'loading' | 'gone'; readonly detail: string }
+  | { readonly state: 'failed'; readonly detail: string; readonly mayRetry: boolean }
+
+/** Makes versions exist at targets. Each call may be made again; none waits longer than limits.deployCallMsMax. Never throws. */
+export type Deployers = {
+  /** Makes it exist, or says how far that is. */
+  bring(target: DeployTarget, version: DeployedVersion): Promise<DeployProgress>
+  /** Takes it away, or says how far that is. */
+  remove(target: DeployTarget, version: DeployedVersion): Promise<DeployProgress>
+  /** The target's credential sealed anew for an endpoint there; null where it has none. */
+  credentialFor(target: DeployTarget, endpoint: EndpointId): Promise<string | null>
+}
+
+export type DeliveryStore = {
+  /** Webhooks that are not disabled, with their sealed secrets. */
+  webhooks(): Promise<readonly (Row<'webhook'> & { readonly secret: string })[]>
+  /** Deliveries to make; those that are there already are left as they are. The outbox rows they are of are done with it, in one batch. */
+  begin(deliveries: readonly Pick<DeliveryRow, 'id' | 'webhook' | 'type' | 'payload' | 'createdAtMs'>[], done: readonly string[], atMs: number): Promise<void>
+  /** Under way and due, oldest first. */
+  due(nowMs: number, limit: number): Promise<readonly DeliveryRow[]>
+  attempted(
+    id: string,
+    after: Pick<DeliveryRow, 'attempts' | 'nextAtMs' | 'endedAtMs' | 'ok' | 'lastStatus' | 'lastError'>,
+  ): Promise<void>
+  list(page: { readonly webhook: WebhookId; readonly beforeSeq: number | null; readonly limit: number }): Promise<readonly DeliveryRow[]>
+}
+
+/** One POST to somebody else's server. `status` null: no answer in time, with the reason in `error`. Never throws. */
+export type Poster = {
+  post(request: {
+    readonly url: string
+    readonly headers: Readonly<Record<string, string>>
+    readonly body: string
+    readonly withinMs: number
+  }): Promise<{ readonly status: number | null; readonly error: string | null; readonly retryAfterMs: number | null }>
+}
+
 /** The slow copies in KV. */
 export type Copies = {
   putSnapshot(snapshot: Snapshot): Promise<void>
@@ -102,6 +244,7 @@ export type Memory = {
     readonly published: Published | null
     readonly keptLiveness: KeptLiveness
     readonly keptHealth: KeptHealth
+    readonly keptRollouts: KeptRollouts
     readonly copied: Copied
     /** The stored generation even where the stored snapshot itself can no longer be read. */
     readonly generationFloor: number
@@ -109,6 +252,7 @@ export type Memory = {
   keepPublished(published: Published): Promise<void>
   keepLiveness(liveness: KeptLiveness): Promise<void>
   keepHealth(health: KeptHealth): Promise<void>
+  keepRollouts(rollouts: KeptRollouts): Promise<void>
   keepCopied(copied: Copied): Promise<void>
 }
 
@@ -122,6 +266,20 @@ export type LoopPorts = {
   readonly ledgers: Ledgers | null
   readonly copies: Copies
   readonly events: EventStore
+  readonly rollouts: RolloutStore
+  readonly verdicts: VerdictStore
+  readonly reports: Pick<ReportStore, 'latest'>
+  readonly loadRuns: Pick<LoadRunStore, 'latest'>
+  readonly outbox: OutboxStore
+  readonly deployments: DeploymentStore
+  readonly deployers: Deployers
+  readonly deliveries: Omit<DeliveryStore, 'list'>
+  readonly poster: Poster
+  /** Opens a webhook's secret; null where it cannot be read. */
+  readonly openSecret: (sealed: string, webhook: WebhookId) => Promise<string | null>
+  /** Rows of the catalogue that the rollout stage reads. */
+  readonly rows: Pick<RowStore, 'get'>
+  readonly freshId: () => string
   /** Signs snapshots; gives null while the deployment has no secret to sign with. */
   readonly signer: () => Promise<Signer | null>
   readonly memory: Memory
@@ -132,6 +290,14 @@ export type ControllerCalls = {
   /** Runs a turn that begins after this call, and resolves when it has ended. */
   nudge(): Promise<void>
   status(): Promise<Status>
+  /** What the rollout would be; nothing is written. Refusals: missing_reference, not_found, plan_refused where the request cannot be read. */
+  planRollout(asked: RolloutRequest): Promise<Result<object, AdminRefusal>>
+  /** Refusals: plan_refused, gate_failed, and those of its references. */
+  createRollout(asked: RolloutRequest, stamp: Stamp): Promise<Result<Rollout, AdminRefusal>>
+  /** The rollout after the command; in a dry run as it would be. Refusals: not_found, generation_mismatch, rollout_refused, plan_refused, gate_failed. */
+  commandRollout(id: RolloutId, command: RolloutCommand, stamp: Stamp): Promise<Result<Rollout, AdminRefusal>>
+  /** Why it is where it is: every gate and metric with its numbers now, what it waits for, and what cannot be measured. */
+  explainRollout(id: RolloutId): Promise<Result<object, AdminRefusal>>
 }
 
 export type AdminPorts = {
@@ -144,6 +310,18 @@ export type AdminPorts = {
   readonly allowPrivateEndpoints: boolean
   readonly rows: RowStore
   readonly events: EventReader
+  readonly rollouts: Pick<RolloutStore, 'get' | 'list' | 'transitions'>
+  readonly verdicts: VerdictStore
+  readonly reports: ReportStore
+  readonly loadRuns: LoadRunStore
+  readonly deployments: DeploymentStore
+  readonly deliveries: Pick<DeliveryStore, 'list'>
+  /** Signs version overrides; null while the deployment has no secret to sign with. */
+  readonly overrideSigner: Signer | null
+  /** Opens what a target's webhook reports back: its secret is the target's credential. */
+  readonly openTargetSecret: (target: TargetId) => Promise<string | null>
+  /** What the operator's token lets its bearer do beyond the ordinary. */
+  readonly operatorScopes: readonly string[]
   readonly controller: ControllerCalls
   /** SHA-256 of the operator's token; null while none is set, and then nobody may enter. */
   readonly operatorTokenSha256: string | null

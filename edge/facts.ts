@@ -7,6 +7,7 @@ import type { Operation } from '../shared/operations.ts'
 import type { Credential } from '../shared/wire/credential.ts'
 import type { Endpoint } from '../shared/wire/snapshot.ts'
 import type { Affinity, Considered, OutcomeKind, Priority, Purpose } from '../shared/wire/ledger.ts'
+import type { AliasName, WriteName } from '../shared/wire/trial.ts'
 import type { Asking, Lane, Usage } from './lane/lane.ts'
 
 /** What a dialect is given of a request to read. */
@@ -102,6 +103,20 @@ export type Admitted = {
   readonly priority: Priority
   /** The caller wants to see what was considered, and may. */
   readonly explain: boolean
+  readonly assignment: Assignment
+}
+
+/** How a request got its version (admit), and so what its outcome counts for. */
+export type Assignment = {
+  readonly alias: AliasName
+  /** The write of the alias that assigned it. */
+  readonly write: WriteName
+  /** By a signed override (shared/wire/override.ts): the alias has no say. */
+  readonly forced: boolean
+  /** Whether its outcome tells of the version: not where the caller named or forced one, nor where his client tries again. */
+  readonly counts: boolean
+  /** The canary to which a copy goes after the answer; null: to none. */
+  readonly shadow: VersionId | null
 }
 
 /**
@@ -218,6 +233,18 @@ export type Ended = {
   readonly usage: Usage | null
   /** The longest silence between two events of a stream. */
   readonly slowestGapMs: number | null
+  /** Of what was generated; null where nothing is, or it was not looked at. */
+  readonly sense: Sense | null
+}
+
+/** What an answer is worth, as far as its form tells (lane). Judging versions is what it is for; no answer is changed by it. */
+export type Sense = {
+  /** Nothing was said and no tool was called, or it broke off in the middle without the limit being the reason. */
+  readonly empty: boolean
+  /** Whether it is the JSON, or the calls' arguments are, that were asked for; null: none was asked for. */
+  readonly schema: boolean | null
+  /** A digest of the text; null where the request was not deterministic (temperature above 0), or the answer was not looked at. */
+  readonly textHash: string | null
 }
 
 /** What record learns about each attempt. */

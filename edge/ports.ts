@@ -9,7 +9,9 @@ import type { Endpoint, Snapshot } from '../shared/wire/snapshot.ts'
 import type { Cadence, RouteWay } from './facts.ts'
 import type { Credential } from '../shared/wire/credential.ts'
 import type { CellLoad, ModelLoads } from '../shared/wire/loads.ts'
+import type { Signer } from '../shared/signature.ts'
 import type { Ask, AskAnswer, Charge, Credit, News, Settled, WaitAnswer } from '../shared/wire/ledger.ts'
+import type { TrialTally } from '../shared/wire/trial.ts'
 
 /** The snapshot as this isolate knows it. */
 export type Snapshots = {
@@ -64,6 +66,8 @@ export type Ledgers = {
   readonly giveBack: (cell: CellId, lease: LeaseId) => void
   /** Counts a request where it was sent first, and how it found its endpoint. */
   readonly count: (cell: CellId, request: { readonly way: RouteWay; readonly origin: OriginName }) => void
+  /** What a version did, to be summed and told with the next report. */
+  readonly tally: (cell: CellId, tally: TrialTally) => void
   /** Leases of this isolate in the cell that are live now and began at this time or later. */
   readonly begunSince: (cell: CellId, sinceMs: number) => number
 }
@@ -153,6 +157,8 @@ export type EdgePorts = {
   readonly reflexes: Reflexes
   readonly upstream: Upstream
   readonly cadences: Cadences
+  /** Verifies signed overrides; null while the deployment has no secret. */
+  readonly overrides: () => Promise<Signer | null>
   readonly log: (line: RequestLine) => void
   /** Work that goes on after the response was sent. */
   readonly afterResponse: (work: Promise<unknown>) => void

@@ -14,6 +14,8 @@ export type LeaseId = Brand<'lease'>
 export type RequestId = Brand<'request'>
 export type OriginName = Brand<'origin'>
 export type RolloutId = Brand<'rollout'>
+export type TargetId = Brand<'target'>
+export type WebhookId = Brand<'webhook'>
 
 /** Development, staging or production; every API key belongs to one. */
 export const environments = ['development', 'staging', 'production'] as const

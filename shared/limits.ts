@@ -392,11 +392,16 @@ export const limits = {
   loadRequestsMin: 200,
   /** Environments are alike when this percentile differs by no more than a tenth, in 1/10,000. */
   parityBpDefault: 1_000,
+  /** A run is one text in D1 like a report; a minute at three hundred a second. */
+  loadSamplesMax: 18_000,
   /** A run offered its load when what it sent differs from that by no more than this part, in 1/10,000: Poisson arrivals of 200 requests stay within 14 % in 95 runs of 100. */
   loadOfferedBp: 1_500,
   /** A generator that sends more than one percent of the requests this much late has measured itself. */
   loadLateMsMax: 50,
   loadLateShareMax: 0.01,
+  /** A signed override names a version for as long as an evaluation takes; a day at most. */
+  overrideMsDefault: 3_600_000,
+  overrideMsMax: 24 * 3_600_000,
   /** Requests an endpoint must have answered before traffic: the first ones of an engine pay for what it compiles and allocates. */
   warmRequestsMin: 3,
 
@@ -410,6 +415,8 @@ export const limits = {
   /** Canary requests of a weight before it is judged: with none bad of a hundred, fewer than 3 % are bad (rule of three). */
   rolloutRequestsDefault: 100,
   rolloutRequestsMax: 1_000_000,
+  /** Of a proof: at no bad answers 1,843 let nine of ten equally good versions pass (core/rollout/confidence.ts). */
+  rolloutProofRequests: 2_000,
   /** An analysis waits for its gates this long: a short evaluation set; at most a long one. */
   rolloutAnalysisMsDefault: 3_600_000,
   rolloutAnalysisMsMax: 24 * 3_600_000,
@@ -448,6 +455,22 @@ export const limits = {
 
   /** A block of evidence: requests of one region that arrived within this time. */
   rolloutBlockMs: 10_000,
+  /**
+   * What became of a request is certain at its end, or this long after its arrival: what has not failed by then counts as good, in every arm.
+   * A slot whose requests are not all judged so much and a little later (reports on their way) is taken as it is.
+   */
+  trialJudgeMs: 30_000,
+  trialSlackMs: 5_000,
+  /** Identities of tallies that an isolate holds for one ledger, and that one block of a ledger has: aliases x versions x slots of a minute. */
+  trialsHeldMax: 256,
+  /** Traffic is by the alias's newest write when so much of what was reported within this time is. */
+  trialTrafficMs: 5_000,
+  /** Shadow copies of one isolate that run at once, and the largest body that is copied: they are the first to give way. */
+  shadowsMax: 8,
+  shadowBodyBytesMax: 262_144,
+  /** Copies are sent only while this part of the canary's places is free at its ledger. */
+  shadowFreeShareMin: 0.3,
+
   /** A block told later than this is left out, and its region's newest blocks are remembered as long, so that none counts twice. */
   rolloutBlockLateMsMax: 600_000,
   /** Sound canaries that may be aborted by evidence, over all metrics and a whole rollout, however often one looks. */

@@ -3,6 +3,7 @@
 // Nothing else may build an error response.
 
 import type { AddressRange } from './address.ts'
+import type { Verdict } from './wire/gate.ts'
 
 /** Why the public API refuses a request. */
 export type InferenceRefusal =
@@ -30,6 +31,7 @@ export type InferenceRefusal =
   | { readonly reason: 'invalid_json'; readonly detail: string }
   | { readonly reason: 'invalid_field'; readonly param: string; readonly detail: string }
   | { readonly reason: 'invalid_header'; readonly header: string; readonly detail: string }
+  | { readonly reason: 'override_refused'; readonly detail: string }
   | { readonly reason: 'deadline_passed'; readonly lateByMs: number }
   // What the platform can give at this moment.
   | { readonly reason: 'no_snapshot' }
@@ -75,5 +77,15 @@ export type AdminRefusal =
   | { readonly reason: 'generation_mismatch'; readonly current: number }
   | { readonly reason: 'immutable'; readonly what: string; readonly allowed: string }
   | { readonly reason: 'controller_unreachable'; readonly afterMs: number }
+  // New versions.
+  | { readonly reason: 'plan_refused'; readonly faults: readonly { readonly reason: string; readonly pointer: string; readonly detail: string }[] }
+  /** The state machine's word (core/rollout/record.ts, RolloutRefusal): `why` is its reason. */
+  | { readonly reason: 'rollout_refused'; readonly why: string; readonly detail: string; readonly allowed: readonly string[] }
+  | { readonly reason: 'rollout_active'; readonly environment: string; readonly model: string; readonly rollout: string | null }
+  | { readonly reason: 'alias_moved'; readonly environment: string; readonly model: string }
+  | { readonly reason: 'gate_failed'; readonly verdicts: readonly Verdict[] }
+  | { readonly reason: 'broken_report'; readonly what: 'report' | 'load run'; readonly field: string; readonly detail: string }
+  | { readonly reason: 'not_comparable'; readonly field: string; readonly measured: string; readonly reference: string }
+  | { readonly reason: 'scope_missing'; readonly scope: string }
 
 export type Refusal = InferenceRefusal | AdminRefusal

@@ -1,5 +1,5 @@
 // Signed texts: the snapshot on its way from core to ledgers and isolates. Whoever can write to KV, or call a ledger, could otherwise
-// send all traffic where he likes. HMAC-SHA-256 (RFC 2104); the key is made of the deployment's secret and serves this purpose alone.
+// send all traffic where he likes. HMAC-SHA-256 (RFC 2104); the key is made of the deployment's secret and serves one purpose alone.
 // A deployment without a secret signs nothing and believes what it reads.
 
 import { equalInConstantTime, hex } from './hash.ts'
@@ -16,14 +16,16 @@ export type Signed = { readonly signature: string | null; readonly text: string 
 
 const utf8 = new TextEncoder()
 
+const snapshotPurpose = 'isochrone/snapshot/v1'
+
 /**
- * The signer of a deployment; null without a secret, or with one that is too short to be one (shared/sealed.ts has the same bound).
- * Key: HKDF-SHA-256 (RFC 5869) of the secret, with an info of its own, so that it is not the key that seals credentials.
+ * The signer of a deployment for one purpose; null without a secret, or with one that is too short to be one (shared/sealed.ts has the same
+ * bound). Key: HKDF-SHA-256 (RFC 5869) of the secret, with the purpose as info, so that it is not the key that seals credentials.
  */
-export async function signerOf(secret: string | undefined): Promise<Signer | null> {
+export async function signerOf(secret: string | undefined, purpose = snapshotPurpose): Promise<Signer | null> {
   if (secret === undefined || secret.length < sealSecretCharsMin) return null
   const material = await crypto.subtle.importKey('raw', utf8.encode(secret), 'HKDF', false, ['deriveKey'])
-  const how = { name: 'HKDF', hash: 'SHA-256', salt: new Uint8Array(0), info: utf8.encode('isochrone/snapshot/v1') }
+  const how = { name: 'HKDF', hash: 'SHA-256', salt: new Uint8Array(0), info: utf8.encode(purpose) }
   const key = await crypto.subtle.deriveKey(how, material, { name: 'HMAC', hash: 'SHA-256', length: 256 }, false, ['sign'])
   const sign = async (text: string): Promise<string> => hex(new Uint8Array(await crypto.subtle.sign('HMAC', key, utf8.encode(text))))
   return { sign, verify: async (text, signature) => equalInConstantTime(await sign(text), signature) }

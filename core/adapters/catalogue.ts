@@ -56,6 +56,9 @@ export function catalogueReader(d1: D1Database): CatalogueReader {
             weightBp: aliases.weightBp,
             salt: aliases.salt,
             createdAtMs: aliases.createdAtMs,
+            shadowBp: aliases.shadowBp,
+            rollout: aliases.rollout,
+            rolloutGeneration: aliases.rolloutGeneration,
           })
           .from(aliases)
           .orderBy(asc(aliases.environment), asc(aliases.model)),
@@ -82,7 +85,10 @@ export function catalogueReader(d1: D1Database): CatalogueReader {
         seq: seqs[0]?.seq ?? 0,
         regions: regionRows,
         endpoints: endpointRows,
-        aliases: aliasRows,
+        aliases: aliasRows.map(({ rollout, rolloutGeneration, ...alias }) => ({
+          ...alias,
+          write: rollout !== null && rolloutGeneration !== null ? { id: rollout, generation: rolloutGeneration } : null,
+        })),
         models: modelRows,
         written: [...new Set(writes.map((write) => write.id).toReversed())],
       }

@@ -1,13 +1,14 @@
-// The control loop's storage, in its Durable Object. Four keys, each written only when its value changes:
+// The control loop's storage, in its Durable Object. Five keys, each written only when its value changes:
 //   published  the last snapshot, its changes, retired cells      at each new generation
 //   liveness   { [endpoint]: { url, state } }                     when an endpoint's state changes
 //   health     { judged: [endpoint, word][], waiting: events }    when a judgement changed, and when the database has the events
+//   rollouts   { judgements: { [rollout]: judgement } }           when blocks were judged, which is every ten seconds of a rollout
 //   copied     { seq, afterKey }                                  when records were copied to KV
 // A value that outgrows the platform's 2 MB is kept in parts (shared/stored-parts.ts).
 
 import { partsToStore, storedWhole } from '../../shared/stored-parts.ts'
 import { readSnapshot } from '../../shared/wire/snapshot.ts'
-import type { Copied, KeptHealth, KeptLiveness, Published } from '../facts.ts'
+import type { Copied, KeptHealth, KeptLiveness, KeptRollouts, Published } from '../facts.ts'
 import type { Memory } from '../ports.ts'
 
 export function memory(storage: DurableObjectStorage): Memory {
@@ -25,6 +26,7 @@ export function memory(storage: DurableObjectStorage): Memory {
         published: readable ? published : null,
         keptLiveness: ((await kept('liveness')) as KeptLiveness | undefined) ?? {},
         keptHealth: ((await kept('health')) as KeptHealth | undefined) ?? { judged: [], waiting: [] },
+        keptRollouts: ((await kept('rollouts')) as KeptRollouts | undefined) ?? { judgements: {} },
         copied: ((await kept('copied')) as Copied | undefined) ?? { seq: 0, afterKey: null },
         generationFloor: published?.snapshot.generation ?? 0,
       }
@@ -32,6 +34,7 @@ export function memory(storage: DurableObjectStorage): Memory {
     keepPublished: (published) => keep('published', published),
     keepLiveness: (liveness) => keep('liveness', liveness),
     keepHealth: (health) => keep('health', health),
+    keepRollouts: (rollouts) => keep('rollouts', rollouts),
     keepCopied: (copied) => keep('copied', copied),
   }
 }

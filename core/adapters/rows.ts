@@ -231,9 +231,9 @@ async function inUse<K extends Kind>(db: DrizzleD1Database, kind: K, row: Row<K>
 async function firstUse<K extends Kind>(db: DrizzleD1Database, kind: K, row: Row<K>): Promise<AdminRefusal | null> {
   const id = idOf(kind, row)
   for (const dependent of tables[kind].dependents) {
-    const columns = tables[dependent.kind].columns
-    const [user] = await db.select(columns).from(dependent.table).where(eq(dependent.refersBy, id)).limit(1)
-    const detail = user && `the ${dependent.kind} "${idOf(dependent.kind, user)}" refers to it`
+    const named = Object.fromEntries(dependent.named.map((column) => [column.name, column]))
+    const [user] = await db.select(named).from(dependent.table).where(eq(dependent.refersBy, id)).limit(1)
+    const detail = user && `the ${dependent.kind.replace('_', ' ')} "${Object.values(user).join('/')}" refers to it`
     if (detail) return { reason: 'in_use', what: kind, id, detail }
   }
   return null

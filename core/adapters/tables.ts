@@ -2,8 +2,23 @@
 
 import { getTableColumns } from 'drizzle-orm'
 import type { SQLiteColumn, SQLiteTable } from 'drizzle-orm/sqlite-core'
-import type { Fields, Kind, RowKey } from '../facts.ts'
-import { aliases, apiKeys, endpoints, models, regions, tenants, versions } from './schema.ts'
+import type { AuditedThing, Fields, Kind, RowKey } from '../facts.ts'
+import {
+  aliases,
+  apiKeys,
+  approvals,
+  deployments,
+  endpoints,
+  loadRuns,
+  models,
+  regions,
+  reports,
+  rollouts,
+  targets,
+  tenants,
+  versions,
+  webhooks,
+} from './schema.ts'
 
 /** Columns that every row has, and its own by name. */
 type Columns = Readonly<Record<string, SQLiteColumn>> & {
@@ -12,8 +27,13 @@ type Columns = Readonly<Record<string, SQLiteColumn>> & {
   readonly updatedAtMs: SQLiteColumn
 }
 
-/** A column of another table that may name a row of this one. */
-type Dependent = { readonly kind: Kind; readonly table: SQLiteTable; readonly refersBy: SQLiteColumn }
+/** A column of another table that may name a row of this one, and the columns by which that table's rows are named to people. */
+type Dependent = {
+  readonly kind: AuditedThing
+  readonly table: SQLiteTable
+  readonly refersBy: SQLiteColumn
+  readonly named: readonly SQLiteColumn[]
+}
 
 export type TableOf = {
   readonly table: SQLiteTable
@@ -27,23 +47,68 @@ export type TableOf = {
 const { secretSha256: _neverShown, ...keyColumns } = getTableColumns(apiKeys)
 /** Without the credential: whether there is one is a column of its own. */
 const { credential: _norThis, ...endpointColumns } = getTableColumns(endpoints)
+const { credential: _norThat, ...targetColumns } = getTableColumns(targets)
+const { secret: _norThese, ...webhookColumns } = getTableColumns(webhooks)
 
-const endpointBy = (refersBy: SQLiteColumn): Dependent => ({ kind: 'endpoint', table: endpoints, refersBy })
-const aliasBy = (refersBy: SQLiteColumn): Dependent => ({ kind: 'alias', table: aliases, refersBy })
+const endpointBy = (refersBy: SQLiteColumn): Dependent => ({ kind: 'endpoint', table: endpoints, refersBy, named: [endpoints.id] })
+const aliasBy = (refersBy: SQLiteColumn): Dependent => ({
+  kind: 'alias',
+  table: aliases,
+  refersBy,
+  named: [aliases.environment, aliases.model],
+})
+const targetBy = (refersBy: SQLiteColumn): Dependent => ({ kind: 'target', table: targets, refersBy, named: [targets.id] })
+const rolloutBy = (refersBy: SQLiteColumn): Dependent => ({ kind: 'rollout', table: rollouts, refersBy, named: [rollouts.id] })
+const versionBy = (refersBy: SQLiteColumn): Dependent => ({ kind: 'version', table: versions, refersBy, named: [versions.id] })
+const approvalBy = (refersBy: SQLiteColumn): Dependent => ({
+  kind: 'approval',
+  table: approvals,
+  refersBy,
+  named: [approvals.environment, approvals.version],
+})
+const deploymentBy = (refersBy: SQLiteColumn): Dependent => ({
+  kind: 'deployment',
+  table: deployments,
+  refersBy,
+  named: [deployments.target, deployments.version],
+})
+const reportBy = (refersBy: SQLiteColumn): Dependent => ({ kind: 'report', table: reports, refersBy, named: [reports.id] })
+const loadRunBy = (refersBy: SQLiteColumn): Dependent => ({ kind: 'load_run', table: loadRuns, refersBy, named: [loadRuns.id] })
 
 export const tables: Readonly<Record<Kind, TableOf>> = {
-  region: { table: regions, columns: getTableColumns(regions), key: ['name'], dependents: [endpointBy(endpoints.region)] },
+  region: {
+    table: regions,
+    columns: getTableColumns(regions),
+    key: ['name'],
+    dependents: [endpointBy(endpoints.region), targetBy(targets.region)],
+  },
   model: {
     table: models,
     columns: getTableColumns(models),
     key: ['name'],
-    dependents: [{ kind: 'version', table: versions, refersBy: versions.model }, aliasBy(aliases.model)],
+    dependents: [
+      versionBy(versions.model),
+      aliasBy(aliases.model),
+      targetBy(targets.model),
+      rolloutBy(rollouts.model),
+    ],
   },
   version: {
     table: versions,
     columns: getTableColumns(versions),
     key: ['id'],
-    dependents: [endpointBy(endpoints.version), aliasBy(aliases.stable), aliasBy(aliases.canary)],
+    dependents: [
+      endpointBy(endpoints.version),
+      aliasBy(aliases.stable),
+      aliasBy(aliases.canary),
+      versionBy(versions.parent),
+      approvalBy(approvals.version),
+      deploymentBy(deployments.version),
+      rolloutBy(rollouts.fromVersion),
+      rolloutBy(rollouts.toVersion),
+      reportBy(reports.version),
+      loadRunBy(loadRuns.version),
+    ],
   },
   endpoint: { table: endpoints, columns: endpointColumns, key: ['id'], dependents: [] },
   alias: { table: aliases, columns: getTableColumns(aliases), key: ['environment', 'model'], dependents: [] },
@@ -51,9 +116,12 @@ export const tables: Readonly<Record<Kind, TableOf>> = {
     table: tenants,
     columns: getTableColumns(tenants),
     key: ['id'],
-    dependents: [{ kind: 'key', table: apiKeys, refersBy: apiKeys.tenant }],
+    dependents: [{ kind: 'key', table: apiKeys, refersBy: apiKeys.tenant, named: [apiKeys.id] }],
   },
   key: { table: apiKeys, columns: keyColumns, key: ['id'], dependents: [] },
+  approval: { table: approvals, columns: getTableColumns(approvals), key: ['environment', 'version'], dependents: [] },
+  target: { table: targets, columns: targetColumns, key: ['id'], dependents: [deploymentBy(deployments.target)] },
+  webhook: { table: webhooks, columns: webhookColumns, key: ['id'], dependents: [] },
 }
 
 /** The parts of a row's key. */
@@ -71,7 +139,11 @@ export function referencesOf<K extends Kind>(kind: K, fields: Fields[K]): readon
   const model = typeof named['model'] === 'string' ? named['model'] : null
   switch (kind) {
     case 'version':
-      return reference('model', 'model')
+      return [...reference('model', 'model'), ...reference('parent', 'version', model)]
+    case 'approval':
+      return reference('version', 'version')
+    case 'target':
+      return [...reference('model', 'model'), ...reference('region', 'region')]
     case 'endpoint':
       return [...reference('region', 'region'), ...reference('version', 'version')]
     case 'alias':
@@ -81,6 +153,7 @@ export function referencesOf<K extends Kind>(kind: K, fields: Fields[K]): readon
     case 'region':
     case 'model':
     case 'tenant':
+    case 'webhook':
       return []
   }
 }

@@ -11,8 +11,10 @@ import {
   type KeyId,
   type ModelName,
   type RegionName,
+  type TargetId,
   type TenantId,
   type VersionId,
+  type WebhookId,
 } from '../../shared/ids.ts'
 import { limits } from '../../shared/limits.ts'
 import type { AdminRefusal } from '../../shared/refusal.ts'
@@ -20,7 +22,7 @@ import { ok, type Result } from '../../shared/result.ts'
 import { endpointKinds } from '../../shared/operations.ts'
 import { scopes } from '../../shared/wire/credential.ts'
 import { affinities, strategies } from '../../shared/wire/snapshot.ts'
-import { adminStates, type Amendment, type Draft, type Fields, type Kind, type Row } from '../facts.ts'
+import { adminStates, deployers, type Amendment, type Draft, type Fields, type Kind, type Row } from '../facts.ts'
 import type { AdminPorts } from '../ports.ts'
 import {
   anyOptions,
@@ -32,10 +34,12 @@ import {
   readOptions,
   sealCredential,
 } from './endpoint.ts'
+import { amendTarget, deployOptions, makeTarget } from './target.ts'
+import { makeWebhook, webhookOptions } from './webhook.ts'
 import { baseUrl, between, digest, flag, flags, line, modelName, oneOf, slug, timeMs, wholeBetween } from './fields.ts'
 
 /** What a row is made with. */
-export type Making = Pick<AdminPorts, 'clock' | 'freshId' | 'seal' | 'allowPrivateEndpoints'>
+export type Making = Pick<AdminPorts, 'clock' | 'freshId' | 'seal' | 'allowPrivateEndpoints'> & { readonly actor: string }
 type Entries = v.StrictObjectSchema<v.ObjectEntries, undefined>
 
 /** What a create makes of its body: the row, and what is shown in its answer and never again. */
@@ -66,6 +70,8 @@ const regionName = branded<RegionName>(slug)
 const versionId = branded<VersionId>(slug)
 const endpointId = branded<EndpointId>(slug)
 const tenantId = branded<TenantId>(slug)
+const targetId = branded<TargetId>(slug)
+const webhookId = branded<WebhookId>(slug)
 const model = branded<ModelName>(modelName)
 
 const noCheck = () => null
@@ -110,6 +116,11 @@ const modelOptions = {
   strategy: oneOf(strategies),
   affinity: oneOf(affinities),
   hedging: flag,
+  ttftP95MsMax: v.nullable(wholeBetween(1, limits.deadlineMsMax)),
+  tpotP95MsMax: v.nullable(wholeBetween(1, limits.deadlineMsMax)),
+  /** Below nine tenths of its reference's score it is another model, not a variant. */
+  accuracyTargetBp: wholeBetween(9_000, 10_000),
+  operatingPerS: v.nullable(between(0.01, 100_000)),
 }
 
 const modelResource: Resource<'model'> = {
@@ -124,6 +135,10 @@ const modelResource: Resource<'model'> = {
     strategy: v.optional(modelOptions.strategy, 'least-latency'),
     affinity: v.optional(modelOptions.affinity, 'none'),
     hedging: v.optional(modelOptions.hedging, false),
+    ttftP95MsMax: v.optional(modelOptions.ttftP95MsMax, null),
+    tpotP95MsMax: v.optional(modelOptions.tpotP95MsMax, null),
+    accuracyTargetBp: v.optional(modelOptions.accuracyTargetBp, limits.accuracyTargetBpDefault),
+    operatingPerS: v.optional(modelOptions.operatingPerS, null),
   }),
   change: v.partial(v.strictObject(modelOptions)),
   make: asItIs,
@@ -142,11 +157,18 @@ const version: Resource<'version'> = {
     engine: line(1, 64),
     flags: v.optional(flags, {}),
     quantisation: v.optional(v.nullable(line(1, 64)), null),
+    bits: v.optional(v.nullable(between(0.1, 64)), null),
+    parent: v.optional(v.nullable(versionId), null),
+    calibration: v.optional(v.nullable(line(1, 200)), null),
+    licence: v.optional(v.nullable(line(1, 200)), null),
+    artifact: v.optional(v.nullable(line(1, 1_024)), null),
   }),
   change: null,
   make: asItIs,
   amend: asNamed,
-  check: noCheck,
+  check({ id, parent }) {
+    return parent === id ? { reason: 'invalid_field', param: 'parent', detail: 'must be another version than itself' } : null
+  },
 }
 
 const endpointFields = {
@@ -224,6 +246,9 @@ const endpoint: Resource<'endpoint'> = {
 
 const aliasOptions = { canary: v.nullable(versionId), weightBp: wholeBetween(0, 10_000), salt: line(1, 64) }
 
+/** What a person's write says of rollouts: none wrote it. */
+const byHand = { shadowBp: 0, rollout: null, rolloutGeneration: null } as const
+
 const alias: Resource<'alias'> = {
   kind: 'alias',
   path: 'aliases',
@@ -238,10 +263,10 @@ const alias: Resource<'alias'> = {
   }),
   change: v.partial(v.strictObject({ stable: versionId, ...aliasOptions })),
   async make(body, { freshId }) {
-    const fields = body as Omit<Fields['alias'], 'salt'> & { readonly salt?: string }
-    return ok({ draft: { ...fields, salt: fields.salt ?? freshId() }, shownOnce: {} })
+    const fields = body as Omit<Fields['alias'], 'salt' | keyof typeof byHand> & { readonly salt?: string }
+    return ok({ draft: { ...fields, ...byHand, salt: fields.salt ?? freshId() }, shownOnce: {} })
   },
-  amend: asNamed,
+  amend: (body) => Promise.resolve(ok({ ...(body as Amendment<'alias'>), ...byHand })),
   check({ stable, canary, weightBp }) {
     if (canary === null && weightBp > 0) {
       return { reason: 'invalid_field', param: 'weightBp', detail: 'must be 0 while there is no canary: name one in `canary`' }
@@ -315,6 +340,92 @@ const key: Resource<'key'> = {
   check: noCheck,
 }
 
-export const resources = { region, model: modelResource, version, endpoint, alias, tenant, key } as const satisfies {
+const targetFields = {
+  url: baseUrl,
+  slots: wholeBetween(1, 10_000),
+  operations: operationList,
+  options: anyOptions,
+  deploy: deployOptions,
+}
+
+const target: Resource<'target'> = {
+  kind: 'target',
+  path: 'targets',
+  params: ['id'],
+  create: v.strictObject({
+    id: targetId,
+    model,
+    region: regionName,
+    deployer: oneOf(deployers),
+    kind: v.optional(oneOf(endpointKinds), 'openai'),
+    url: targetFields.url,
+    slots: targetFields.slots,
+    operations: v.optional(targetFields.operations, null),
+    options: v.optional(targetFields.options, {}),
+    deploy: v.optional(targetFields.deploy, {}),
+    credential: v.optional(v.unknown(), null),
+  }),
+  // As a server does not move, nor does the place where it stands.
+  change: v.partial(v.strictObject({ ...targetFields, credential: v.unknown() })),
+  make: makeTarget,
+  amend: amendTarget,
+  check: noCheck,
+}
+
+const webhook: Resource<'webhook'> = {
+  kind: 'webhook',
+  path: 'webhooks',
+  params: ['id'],
+  create: v.strictObject({
+    id: webhookId,
+    url: webhookOptions.url,
+    format: v.optional(webhookOptions.format, 'standard'),
+    events: v.optional(webhookOptions.events, null),
+    disabled: v.optional(flag, false),
+  }),
+  change: v.partial(v.strictObject({ ...webhookOptions, disabled: flag })),
+  make: makeWebhook,
+  amend: asNamed,
+  check: noCheck,
+}
+
+const evidence = v.strictObject({
+  note: v.optional(line(0, 2_000), ''),
+  reports: v.optional(v.pipe(v.array(line(1, 128)), v.maxLength(64, 'must name at most 64 reports')), []),
+  verdicts: v.optional(v.pipe(v.array(line(1, 256)), v.maxLength(64, 'must name at most 64 verdicts')), []),
+})
+const approvalOptions = { evidence, expiresAtMs: v.nullable(timeMs) }
+
+const approval: Resource<'approval'> = {
+  kind: 'approval',
+  path: 'approvals',
+  params: ['environment', 'version'],
+  create: v.strictObject({
+    environment: oneOf(environments),
+    version: versionId,
+    evidence: v.optional(approvalOptions.evidence, { note: '', reports: [], verdicts: [] }),
+    expiresAtMs: v.optional(approvalOptions.expiresAtMs, null),
+  }),
+  change: v.partial(v.strictObject(approvalOptions)),
+  async make(body, { actor }) {
+    return ok({ draft: { ...(body as Omit<Fields['approval'], 'approvedBy'>), approvedBy: actor }, shownOnce: {} })
+  },
+  // Whoever changes it says so anew.
+  amend: (body, _, { actor }) => Promise.resolve(ok({ ...(body as Amendment<'approval'>), approvedBy: actor })),
+  check: noCheck,
+}
+
+export const resources = {
+  region,
+  model: modelResource,
+  version,
+  endpoint,
+  alias,
+  tenant,
+  key,
+  approval,
+  target,
+  webhook,
+} as const satisfies {
   readonly [K in Kind]: Resource<K>
 }

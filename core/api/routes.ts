@@ -100,7 +100,7 @@ async function create(c: Asked, resource: Resource, ports: AdminPorts): Promise<
   if (!body.ok) return body
   const fields = readFields(resource.create, body.value)
   if (!fields.ok) return fields
-  const made = await resource.make(fields.value, ports)
+  const made = await resource.make(fields.value, { ...ports, actor: stamp.value.actor })
   if (!made.ok) return made
   const { draft, shownOnce } = made.value
   const wrong = resource.check(draft)
@@ -127,7 +127,7 @@ async function change(c: Asked, resource: Resource, ports: AdminPorts): Promise<
   if (!before.ok) return before
   const matched = matches(c.req.header('if-match'), before.value.generation, true)
   if (!matched.ok) return matched
-  const amended = await resource.amend(fields.value, before.value, ports)
+  const amended = await resource.amend(fields.value, before.value, { ...ports, actor: stamp.value.actor })
   if (!amended.ok) return amended
   const named = amended.value
   // Sound although the row may be overtaken: the update below applies to this very generation or not at all.

@@ -82,9 +82,10 @@ export const drainedLate = ({ at, now }: On<'timeout'>): Answer =>
 export function retried({ at, input, now }: On<'retry'>): Answer {
   if (at.successor) return err({ reason: 'followed_already', successor: at.successor })
   if (input.stable === at.to) return err({ reason: 'same_version', version: at.to })
-  const { environment, model, to, steps, fourEyes } = at
+  const { environment, model, to, steps, gates, plannedRequests, fourEyes } = at
   const { id, salt, stable: from, actor: createdBy } = input
-  const rollout = draftOf({ id, salt, from, createdBy, environment, model, to, steps, fourEyes, retryOf: at.id }, now.atMs)
+  const same = { environment, model, to, steps, gates, plannedRequests, fourEyes }
+  const rollout = draftOf({ ...same, id, salt, from, createdBy, retryOf: at.id }, now.atMs)
   return ok({ to: at.phase, because: 'tried again', set: { successor: input.id }, create: { rollout, effects: [] } })
 }
 
@@ -96,9 +97,12 @@ export function rolledBack({ at, input, now }: On<'rollback'>): Answer {
   const recent = input.recent.slice(0, limits.rolloutRollbackVersions)
   if (!recent.includes(input.to)) return err({ reason: 'rollback_too_far', version: input.to, recent })
 
-  const { environment, model, fourEyes } = at
+  const { environment, model, plannedRequests, fourEyes } = at
   const { id, salt, to, actor: createdBy } = input
-  const rollout = draftOf({ id, salt, to, createdBy, environment, model, fourEyes, from: at.to, steps: [], rollbackOf: at.id }, now.atMs)
+  const same = { environment, model, plannedRequests, fourEyes }
+  // It was stable before: all that is asked of it is that it is there.
+  const gates = [{ gate: 'readiness', mode: 'pause' }] as const
+  const rollout = draftOf({ ...same, id, salt, to, createdBy, from: at.to, steps: [], gates, rollbackOf: at.id }, now.atMs)
   const isHeld = at.stableHeldUntilMs !== null && input.to === at.from && isRoomFor(10_000, now)
   const begins: Change = isHeld
     ? { to: 'promoting', because: 'back', set: { warm: true, stepIndex: 0 }, alias: { ...aliasOf(rollout), weightBp: 10_000, shadowBp: 0 } }

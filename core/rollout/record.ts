@@ -3,7 +3,7 @@
 
 import type { Environment, ModelName, RolloutId, VersionId } from '../../shared/ids.ts'
 import { assert } from '../../shared/result.ts'
-import type { GateAnswer, GateMode } from '../../shared/wire/gate.ts'
+import type { GateAnswer, GateMode, GateName } from '../../shared/wire/gate.ts'
 import type { Step } from './steps.ts'
 
 /** Shifting, baking and judging are the parts of a step, and together the state `running`. */
@@ -80,6 +80,10 @@ export type Rollout = {
   readonly from: VersionId
   readonly to: VersionId
   readonly steps: readonly Step[]
+  /** What it is judged by, and what a failure of each means. One that is not named is not asked. */
+  readonly gates: readonly { readonly gate: GateName; readonly mode: GateMode }[]
+  /** Canary requests with which a proof should be decided: fixed before the start, for there its interval is narrowest. */
+  readonly plannedRequests: number
   /** Of the hash that assigns requests: its own for each rollout, the same through all its steps. */
   readonly salt: string
   readonly createdBy: string
@@ -220,7 +224,10 @@ export type RolloutRefusal =
   | { readonly reason: 'rollback_too_far'; readonly version: VersionId; readonly recent: readonly VersionId[] }
 
 /** What a new rollout is made of. */
-export type Making = Pick<Rollout, 'id' | 'environment' | 'model' | 'from' | 'to' | 'steps' | 'salt' | 'createdBy' | 'fourEyes'> &
+export type Making = Pick<
+  Rollout,
+  'id' | 'environment' | 'model' | 'from' | 'to' | 'steps' | 'gates' | 'plannedRequests' | 'salt' | 'createdBy' | 'fourEyes'
+> &
   Partial<Pick<Rollout, 'retryOf' | 'rollbackOf'>>
 
 /** Whether a version must keep its endpoints: an alias of any environment names it, or a live rollout does, or one that succeeded holds it. */

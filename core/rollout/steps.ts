@@ -21,12 +21,13 @@ const gateName = v.pipe(v.string('must be the name of a gate'), v.minLength(1, '
 /** Copies of this share of requests go to the canary for a time; its answers reach nobody. */
 const shadow = v.strictObject({ kind: v.literal('shadow'), shareBp, forMs: bakeMs })
 
-/** The canary answers this share of traffic. Its bake ends when both time and requests are there. */
+/** The canary answers this share of traffic. Its bake ends when both time and requests are there. With `proof` it must be shown to be no worse. */
 const weight = v.strictObject({
   kind: v.literal('weight'),
   weightBp: shareBp,
   bakeMs,
   minRequests: v.optional(whole(limits.rolloutFirstRequests, limits.rolloutRequestsMax), limits.rolloutRequestsDefault),
+  proof: v.optional(v.boolean('must be true or false'), false),
 })
 
 /** Wait until this time, epoch milliseconds; null: until a person says to go on. */
@@ -62,20 +63,22 @@ export type StepKind = Step['kind']
 export type FieldFault = { readonly pointer: string; readonly detail: string }
 
 const minutes = (count: number): number => count * 60_000
-const weightOf = (weightBp: number, bakeMs: number): Step => ({
-  kind: 'weight',
+const weightOf = (weightBp: number, bakeMs: number) => ({
+  kind: 'weight' as const,
   weightBp,
   bakeMs,
   minRequests: limits.rolloutRequestsDefault,
+  proof: false,
 })
 
-/** What a rollout does that names no steps: an hour and three quarters and one person's word. */
+/** What a rollout does that names no steps: an hour and three quarters, a proof over two thousand requests, and one person's word. */
 export const defaultSteps: readonly Step[] = [
   { kind: 'shadow', shareBp: 1_000, forMs: minutes(10) },
   weightOf(100, minutes(10)),
   weightOf(500, minutes(15)),
   weightOf(2_500, minutes(20)),
-  weightOf(5_000, minutes(20)),
+  // The last step with two sides to compare. Without a bad answer 1,843 requests let nine of ten sound versions pass (samplesNeeded).
+  { ...weightOf(5_000, minutes(20)), minRequests: limits.rolloutProofRequests, proof: true },
   { kind: 'approval' },
   weightOf(10_000, minutes(30)),
 ]

@@ -1,8 +1,16 @@
 // What a gate says: one answer over its checks, each with the numbers it rests on. The same words go into the verdict that is stored, and
 // from there to API, CLI, console, webhook and audit. Which gate says what is core's to decide (core/gate).
 
-export const gateNames = ['accuracy', 'load', 'readiness'] as const
+import type { Environment, ModelName, RolloutId, VersionId } from '../ids.ts'
+
+/** Gates that are judged before traffic, and those that judge by it (docs/design/rollouts.md, verdicts). */
+export const earlyGates = ['accuracy', 'load', 'readiness'] as const
+export const liveGates = ['fast_guard', 'no_harm', 'not_worse'] as const
+export const gateNames = [...earlyGates, ...liveGates] as const
 export type GateName = (typeof gateNames)[number]
+export type EarlyGate = (typeof earlyGates)[number]
+export type LiveGate = (typeof liveGates)[number]
+export const isLive = (gate: GateName): gate is LiveGate => liveGates.some((each) => each === gate)
 
 /** inconclusive: there is data, and it does not decide. no_data: there is too little to judge by. Neither is ever a pass. */
 export const gateAnswers = ['pass', 'fail', 'inconclusive', 'no_data'] as const
@@ -28,14 +36,41 @@ export type Check = {
   /** Whether the threshold is the least or the most that passes. */
   readonly bound: 'least' | 'most'
   readonly samples: number
-  /** Of `measured`, on its scale, so that it can be laid beside the threshold. */
+  /** Of `measured`, on its scale, so that it can be laid beside the threshold. Of a live gate: of the canary's rate minus stable's. */
   readonly interval: Interval | null
   /** One sentence for people. */
   readonly reason: string
+  /** Of a live gate: rates of bad answers in [0, 1], null without requests; and stable's requests (`samples` are the canary's). */
+  readonly rates?: { readonly stable: number | null; readonly canary: number | null }
+  readonly samplesOfStable?: number
+}
+
+/**
+ * A gate's decision as it is stored, and as API, CLI, console, webhooks and audit show it: the same everywhere. `id` says what it is of, so
+ * that one that is told twice is kept once.
+ */
+export type Verdict = {
+  readonly id: string
+  /** null: asked for outside any rollout. */
+  readonly rollout: RolloutId | null
+  readonly environment: Environment
+  readonly model: ModelName
+  readonly version: VersionId
+  /** The version it is compared with; null where there is none. */
+  readonly reference: VersionId | null
+  readonly gate: GateName
+  readonly mode: GateMode
+  readonly answer: GateAnswer
+  /** The step during which it was given; null before the first. */
+  readonly step: number | null
+  readonly checks: readonly Check[]
+  /** The time over which it was measured; null where it is not of a time. */
+  readonly window: { readonly fromMs: number; readonly untilMs: number } | null
+  readonly atMs: number
 }
 
 export type GateResult = {
-  readonly gate: GateName
+  readonly gate: EarlyGate
   readonly mode: GateMode
   readonly answer: GateAnswer
   readonly checks: readonly Check[]

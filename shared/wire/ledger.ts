@@ -7,6 +7,7 @@ import type { Delta } from './delta.ts'
 import type { CellLoad, ModelLoads } from './loads.ts'
 import type { ProbeOrder, ProbeResult } from './probe.ts'
 import type { Snapshot } from './snapshot.ts'
+import type { AliasName, TrialTally } from './trial.ts'
 
 /** What became of an attempt (docs/design/overview.md). */
 export type OutcomeKind = 'good' | 'soft_failure' | 'hard_failure' | 'cancelled'
@@ -52,15 +53,22 @@ export type Ask = {
   readonly credits?: number
   /** Whether the answer shall say what was considered. */
   readonly explain?: boolean
+  /** The alias that assigned the version. The ledger grants nothing of a version that the alias no longer serves; absent: it cannot tell. */
+  readonly alias?: AliasName
+  /** The caller was let in to this very version (shared/wire/override.ts), whatever the alias says. */
+  readonly forced?: boolean
+  /** A copy that reaches nobody: it gets a place only where there is plenty, and never waits. */
+  readonly shadow?: boolean
   /** What else the isolate has to tell. */
   readonly report?: Report
 }
 
 /**
  * no_room: all places are taken and the queue is full, or the wait would be longer than the request has.
+ * withdrawn: the alias no longer serves this version. The news that comes with the answer says which it serves.
  * retry_budget, hedge_budget: this cell has had its share of second attempts.
  */
-export type Denial = 'no_room' | 'no_healthy_endpoint' | 'no_endpoint' | 'no_snapshot' | 'retry_budget' | 'hedge_budget'
+export type Denial = 'no_room' | 'withdrawn' | 'no_healthy_endpoint' | 'no_endpoint' | 'no_snapshot' | 'retry_budget' | 'hedge_budget'
 
 /** A lease granted ahead; it ends at `expiresAtMs` unless a charge of the same id takes it up. */
 export type Credit = { readonly leaseId: LeaseId; readonly endpoint: EndpointId; readonly expiresAtMs: number }
@@ -158,6 +166,8 @@ export type Report = {
   readonly roundTrips?: readonly { readonly origin: OriginName; readonly ms: number }[]
   /** How requests found their endpoint: leased, blind, credit, headroom, capacity (the last two without a ledger). */
   readonly ways?: Readonly<Record<string, number>>
+  /** What versions did, one for each identity. */
+  readonly trials?: readonly TrialTally[]
 }
 
 /** A report on its own. */
@@ -182,6 +192,8 @@ export type Block = {
   readonly arrivals: Readonly<Record<OriginName, number>>
   readonly roundTrips: Readonly<Record<OriginName, { readonly count: number; readonly msSum: number }>>
   readonly ways: Readonly<Record<string, number>>
+  /** What versions did, one for each identity; absent in blocks of earlier releases. */
+  readonly trials?: readonly TrialTally[]
 }
 
 export type BreakerState = 'closed' | 'open' | 'half_open' | 'slow_start'

@@ -2,7 +2,16 @@
 // A reader accepts its own format and the one before, so that the two Workers can be deployed in either order.
 
 import * as v from 'valibot'
-import { environments, type CellId, type EndpointId, type ModelName, type OriginName, type RegionName, type VersionId } from '../ids.ts'
+import {
+  environments,
+  type CellId,
+  type EndpointId,
+  type ModelName,
+  type OriginName,
+  type RegionName,
+  type RolloutId,
+  type VersionId,
+} from '../ids.ts'
 import { endpointKinds, operations, operationsOf } from '../operations.ts'
 
 export const snapshotFormat = 2
@@ -98,6 +107,10 @@ const aliasSchema = v.object({
   weightBp: v.number(),
   salt: v.string(),
   createdAtMs: v.number(),
+  /** Share of requests, in 1/10,000, of which a copy goes to the canary after the answer. */
+  shadowBp: v.optional(v.number(), 0),
+  /** The rollout that wrote this row last, and the generation of it; null: a person did. */
+  write: v.optional(v.nullable(v.object({ id: branded<RolloutId>(), generation: v.number() })), null),
 })
 
 const shareSchema = v.object({

@@ -13,7 +13,13 @@ export const v2 = 'v2' as VersionId
 export const r1 = 'r1' as RolloutId
 export const r2 = 'r2' as RolloutId
 
-export const weight = (weightBp: number, bakeMs = 10 * minute): Step => ({ kind: 'weight', weightBp, bakeMs, minRequests: 100 })
+export const weight = (weightBp: number, bakeMs = 10 * minute): Step => ({
+  kind: 'weight',
+  weightBp,
+  bakeMs,
+  minRequests: 100,
+  proof: false,
+})
 export const shadow = (shareBp: number): Step => ({ kind: 'shadow', shareBp, forMs: 10 * minute })
 export const approval: Step = { kind: 'approval' }
 export const analysis: Step = { kind: 'analysis', gates: ['accuracy'], withinMs: 30 * minute }
@@ -26,6 +32,8 @@ const making = (steps: readonly Step[]): Making => ({
   from: v1,
   to: v2,
   steps,
+  gates: [],
+  plannedRequests: 2_000,
   salt: 'salt',
   createdBy: 'ada',
   fourEyes: true,
