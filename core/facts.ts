@@ -21,6 +21,9 @@ import type { AffinityRule, Alias, EndpointHealth, EndpointState, Model, Region,
 import type { Block, EndpointLoad, OutcomeKind } from '../shared/wire/ledger.ts'
 import type { Delta } from '../shared/wire/delta.ts'
 import type { CellLoad, ModelLoads } from '../shared/wire/loads.ts'
+import type { KeptLook } from './rollout/look.ts'
+import type { Objectives, Rollout } from './rollout/record.ts'
+import type { Trials } from './rollout/trials.ts'
 import type { EngineRecord, ProbeKind, ProbeOrder, ProbeResult, ServiceStatus } from '../shared/wire/probe.ts'
 
 // ---- The catalogue's rows ----
@@ -346,6 +349,8 @@ export type ProbeRecord = {
   /** Generation probes that failed in a row: one is enough to know a wedged engine. And when one last succeeded. */
   readonly generationBad: number
   readonly generationGoodAtMs: number | null
+  /** Generation probes of this server that were good and that failed, since this life of core first saw it. */
+  readonly generations: { readonly good: number; readonly failed: number }
 }
 
 /** Liveness as it is stored, by endpoint id; unknown ones are not in it. */
@@ -415,11 +420,14 @@ export type LedgerRecord = {
   error: string | null
 }
 
-/** What a rollout's judge remembers between turns, by rollout (core/rollout/judgement.ts): plain data. */
-export type KeptRollouts = { readonly judgements: Readonly<Record<string, unknown>> }
+/** What rollouts' judges remember between turns: plain data. */
+export type KeptRollouts = { readonly looks: readonly (readonly [RolloutId, KeptLook])[] }
+
+/** A rollout, and what its model's row asks of versions. */
+export type OpenRollout = { readonly rollout: Rollout; readonly objectives: Objectives }
 
 /** What an answer of a ledger brought for probing and judging: blocks that were not told before, and results of probes. */
-export type Heard = { readonly blocks: readonly Block[]; readonly probes: readonly ProbeResult[] }
+export type Heard = { readonly cell: CellId | null; readonly blocks: readonly Block[]; readonly probes: readonly ProbeResult[] }
 
 /** How far the slow copies of credentials are: all writes up to `seq`, and of the tenant written next the keys up to `afterKey`. */
 export type Copied = { readonly seq: number; readonly afterKey: string | null }
@@ -451,6 +459,21 @@ export type LoopState = {
   /** The append under way; there is never more than one. */
   appending: Promise<void> | null
   loads: ReadonlyMap<ModelName, ModelLoads>
+  /** What versions did, as ledgers told. */
+  readonly trials: Trials
+  /** Rollouts with which there is something to do, as of this number of the audit log; null: to be read anew. */
+  rollouts: { readonly seq: number; readonly open: readonly OpenRollout[] } | null
+  /** What judges remember, by rollout. Stored; the text is what was stored last. */
+  looks: ReadonlyMap<RolloutId, KeptLook>
+  keptLooks: ReadonlyMap<RolloutId, KeptLook>
+  /** When the gates before traffic were last asked, by rollout. */
+  readonly gatesAskedAtMs: Map<RolloutId, number>
+  /** Why a rollout could not be moved in the last turn, by rollout: for operators. */
+  rolloutErrors: ReadonlyMap<RolloutId, string>
+  /** What follows from rollouts and is carried out beside the turns; never two of a kind at once. */
+  deploying: Promise<void> | null
+  notifying: Promise<void> | null
+  carryErrors: { readonly deploy: string | null; readonly notify: string | null }
   readonly ledgers: Map<string, LedgerRecord>
   /** The generation of KV's snapshot as far as known, and when it was last written. */
   copiedGeneration: number

@@ -1,6 +1,6 @@
-// The control loop's turn, top to bottom: load, order probes, exchange, judge, roll out, publish, tell, note.
+// The control loop's turn, top to bottom: load, order probes, exchange, judge, roll out, publish, tell, note, carry out.
 // It never throws and never waits without a bound: what fails is noted in the status and met again next turn.
-// A crash at any await and a restart give the same result, because only `published`, `keptLiveness`, `keptHealth` and `copied` are
+// A crash at any await and a restart give the same result, because only `published`, `keptLiveness`, `keptHealth`, `looks` and `copied` are
 // believed after a restart, each is stored before anybody hears of it, and all else is found again by asking.
 
 import { limits } from '../shared/limits.ts'
@@ -10,6 +10,8 @@ import type { CellId, EndpointId } from '../shared/ids.ts'
 import type { ProbeOrder } from '../shared/wire/probe.ts'
 import type { Catalogue, Heard, KeptHealth, KeptLiveness, LoopState, Target } from './facts.ts'
 import type { LoopPorts, Memory } from './ports.ts'
+import { aliasNameOf } from '../shared/wire/trial.ts'
+import { carryOut } from './deploy/deploy.ts'
 import { foldTraffic, judge, relevantTraffic } from './judge/judge.ts'
 import { weightsOf } from './judge/weights.ts'
 import { livenessToKeep } from './probe/liveness.ts'
@@ -19,9 +21,14 @@ import { nextLoads } from './publish/loads.ts'
 import { contentOf, nextPublished } from './publish/snapshot.ts'
 import { cellTargets, homes, homeTargets, retiredCells } from './publish/targets.ts'
 import { forget, tell } from './publish/tell.ts'
+import { notify } from './notify/notify.ts'
+import { endpointsToWarm } from './rollout-world.ts'
+import { rollOut } from './rollouts.ts'
+import { foldTrials, forgetTrials, newTrials } from './rollout/trials.ts'
 
-/** The state of a loop that has just woken with what was stored. */
-export function awaken(stored: Awaited<ReturnType<Memory['restore']>>): LoopState {
+/** The state of a loop that has just woken at this time with what was stored. */
+export function awaken(stored: Awaited<ReturnType<Memory['restore']>>, nowMs = 0): LoopState {
+  const looks = new Map(stored.keptRollouts.looks)
   return {
     published: stored.published,
     keptLiveness: stored.keptLiveness,
@@ -40,6 +47,15 @@ export function awaken(stored: Awaited<ReturnType<Memory['restore']>>): LoopStat
     waiting: stored.keptHealth.waiting,
     appending: null,
     loads: new Map(),
+    trials: newTrials(nowMs),
+    rollouts: null,
+    looks,
+    keptLooks: looks,
+    gatesAskedAtMs: new Map(),
+    rolloutErrors: new Map(),
+    deploying: null,
+    notifying: null,
+    carryErrors: { deploy: null, notify: null },
     ledgers: new Map(),
     copiedGeneration: 0,
     copiedAtMs: 0,
@@ -85,11 +101,12 @@ async function takeTurn(state: LoopState, ports: LoopPorts, hurry: AbortSignal):
     await keepLiveness(state, ports)
     await keepHealth(state, ports)
 
-    // Roll out: advance, hold or abort canaries on the evidence of the exchange. Aliases move by operators alone for now.
+    // Roll out: advance, hold or abort canaries on the evidence of the exchange. What was written is published in this very turn.
+    const moved = await rollOutAll(catalogue, state, ports)
 
     // Publish: stored before anybody is told, so that no generation is ever given out twice with two meanings.
     await learnFloor(state, ports)
-    const published = await publish(catalogue, state, ports)
+    const published = await publish(moved, state, ports)
     measure(state, ports)
 
     // Tell: those who grant first, a moment later the homes, then the slow copies. Loads go out in the turn in which they were measured:
@@ -100,6 +117,7 @@ async function takeTurn(state: LoopState, ports: LoopPorts, hurry: AbortSignal):
   await tellHomes(state, ports, hurry)
   startCopies(state, ports)
   startAppend(state, ports)
+  startCarrying(state, ports)
   if (failure) throw failure
 }
 
@@ -138,8 +156,9 @@ function orderProbes(catalogue: Catalogue, state: LoopState, ports: LoopPorts): 
   const nowMs = ports.clock.nowMs()
   const { endpoints } = catalogue
   const { keptLiveness, probes: records } = state
+  const toWarm = endpointsToWarm({ catalogue }, state.rollouts?.open.map(({ rollout }) => rollout) ?? [])
   const onTrial = new Set([...state.judged].filter(([, { health }]) => health === 'probing').map(([id]) => id))
-  const ordered = ordersFor({ endpoints, records, keptLiveness, alive, lastGoodAtMs, onTrial, nowMs }, ports.random)
+  const ordered = ordersFor({ endpoints, records, keptLiveness, alive, lastGoodAtMs, onTrial, toWarm, nowMs }, ports.random)
   state.probes = ordered.records
   return ordered.orders
 }
@@ -150,6 +169,35 @@ function judgeAll(catalogue: Catalogue, state: LoopState, ports: LoopPorts): voi
   state.judged = judged
   state.traffic = relevantTraffic(traffic, judged)
   state.waiting = [...state.waiting, ...events].slice(-limits.eventsWaitingMax)
+}
+
+/** The catalogue as it is after rollouts have moved. Where it cannot be read again at once, the next turn publishes what was written. */
+async function rollOutAll(catalogue: Catalogue, state: LoopState, ports: LoopPorts): Promise<Catalogue> {
+  const aliases = new Set(catalogue.aliases.map(({ environment, model }) => aliasNameOf(environment, model)))
+  forgetTrials(state.trials, aliases, ports.clock.nowMs())
+  let isMoved = false
+  try {
+    isMoved = await rollOut(catalogue, state, ports)
+  } catch {
+    // The database is away: it is asked again next turn. Endpoints and traffic must not wait for it.
+    state.rollouts = null
+  }
+  if (!isMoved) return catalogue
+  await load(state, ports)
+  return state.catalogue ?? catalogue
+}
+
+/** What follows from rollouts, beside the turns: endpoints that come and go, and those who want to hear of it. */
+function startCarrying(state: LoopState, ports: LoopPorts): void {
+  const nowMs = ports.clock.nowMs()
+  const note = (which: 'deploy' | 'notify') => (error: unknown) =>
+    void (state.carryErrors = { ...state.carryErrors, [which]: error === null ? null : messageOf(error) })
+  state.deploying ??= carryOut(ports, nowMs)
+    .then(() => note('deploy')(null), note('deploy'))
+    .finally(() => void (state.deploying = null))
+  state.notifying ??= notify(ports, nowMs)
+    .then(() => note('notify')(null), note('notify'))
+    .finally(() => void (state.notifying = null))
 }
 
 /** The next generation, if there is anything new: stored, signed, and then what is published. */
@@ -256,9 +304,23 @@ function foldHeard(state: LoopState, ports: LoopPorts): void {
   const heard = state.heard.splice(0)
   const nowMs = ports.clock.nowMs()
   const blocks = heard.flatMap((each) => each.blocks)
+  foldAllTrials(heard, state, nowMs)
   const probes = heard.flatMap((each) => each.probes)
   state.traffic = foldTraffic(state.traffic, blocks, nowMs)
   state.probes = foldResults(state.probes, probes, nowMs)
+}
+
+function foldAllTrials(heard: readonly Heard[], { trials, catalogue, published }: LoopState, nowMs: number): void {
+  const told = heard.flatMap(({ cell, blocks }) => (cell === null ? [] : [{ cell, tallies: blocks.flatMap((block) => block.trials ?? []) }]))
+  if (told.every(({ tallies }) => tallies.length === 0)) return
+  const regions = new Map(published?.snapshot.endpoints.map(({ cell, region }) => [cell, region]))
+  // Of an alias that is not there nobody is judged; names come from outside, and would fill the memory.
+  const known = new Set(catalogue?.aliases.map(({ environment, model }) => aliasNameOf(environment, model)))
+  for (const { cell, tallies } of told) {
+    const region = regions.get(cell)
+    const own = tallies.filter(({ alias }) => known.has(alias))
+    if (region !== undefined && own.length > 0) foldTrials(trials, region, own, nowMs)
+  }
 }
 
 /** Orders without those that were answered earlier in this turn: told again they would be carried out again. */

@@ -9,7 +9,9 @@ import type { EndpointId, Environment, KeyId, ModelName, RolloutId, TargetId, Te
 import type { Credential } from '../shared/wire/credential.ts'
 import type { Exchange, ExchangeAnswer } from '../shared/wire/ledger.ts'
 import type { Verdict } from '../shared/wire/gate.ts'
+import type { Report } from '../shared/wire/report.ts'
 import type { Snapshot } from '../shared/wire/snapshot.ts'
+import type { AccuracyResult } from './gate/accuracy.ts'
 import type { Moved } from './rollout/change.ts'
 import type { Rollout, Transition } from './rollout/record.ts'
 import type {
@@ -23,12 +25,12 @@ import type {
   Draft,
   EndpointEvent,
   EventRow,
-  Fields,
   KeptHealth,
   KeptLiveness,
   KeptRollouts,
   Kind,
   LoadRunRow,
+  OpenRollout,
   OutboxRow,
   Published,
   ReportRow,
@@ -103,11 +105,7 @@ export type EventReader = {
 
 // ---- New versions ----
 
-/** A rollout, and what its model's row asks of versions. */
-export type OpenRollout = {
-  readonly rollout: Rollout
-  readonly objectives: Pick<Fields['model'], 'ttftP95MsMax' | 'tpotP95MsMax' | 'accuracyTargetBp' | 'operatingPerS'>
-}
+export type { OpenRollout } from './facts.ts'
 export type RolloutRow = { readonly seq: number; readonly rollout: Rollout }
 
 /**
@@ -127,7 +125,12 @@ export type RolloutStore = {
    * Applies only while the stored rollout is the one in `before` (its generation), and, where it writes the alias, while that has
    * `aliasStable` as its stable version. Refusals: generation_mismatch, rollout_active (another one is live), alias_moved.
    */
-  commit(before: Rollout, moved: Moved, beside: { readonly verdicts: readonly Verdict[] }, stamp: Stamp): Promise<Result<null, AdminRefusal>>
+  commit(
+    before: Rollout,
+    moved: Moved,
+    beside: { readonly verdicts: readonly Verdict[] },
+    stamp: Stamp,
+  ): Promise<Result<null, AdminRefusal>>
   /** What versions of an alias were stable, by the rollouts that succeeded: the version before the present one first, each once. */
   recentStables(environment: Environment, model: ModelName, limit: number): Promise<readonly VersionId[]>
 }
@@ -142,14 +145,22 @@ export type ReportStore = {
   /** Again is nothing new. Refusal: missing_reference. */
   add(report: Omit<ReportRow, 'seq'> & { readonly text: string }, stamp: Stamp): Promise<Result<ReportRow, AdminRefusal>>
   get(id: string): Promise<(ReportRow & { readonly text: string }) | null>
-  list(page: { readonly version: VersionId | null; readonly beforeSeq: number | null; readonly limit: number }): Promise<readonly ReportRow[]>
+  list(page: {
+    readonly version: VersionId | null
+    readonly beforeSeq: number | null
+    readonly limit: number
+  }): Promise<readonly ReportRow[]>
   /** The newest of a version, over this set where one is named. */
   latest(version: VersionId, setDigest: string | null): Promise<(ReportRow & { readonly text: string }) | null>
 }
 
 export type LoadRunStore = {
   add(run: Omit<LoadRunRow, 'seq'> & { readonly text: string }, stamp: Stamp): Promise<Result<LoadRunRow, AdminRefusal>>
-  list(page: { readonly version: VersionId | null; readonly beforeSeq: number | null; readonly limit: number }): Promise<readonly LoadRunRow[]>
+  list(page: {
+    readonly version: VersionId | null
+    readonly beforeSeq: number | null
+    readonly limit: number
+  }): Promise<readonly LoadRunRow[]>
   latest(version: VersionId, environment: Environment): Promise<(LoadRunRow & { readonly text: string }) | null>
 }
 
@@ -165,10 +176,17 @@ export type DeployTarget = Row<'target'> & { readonly credential: string | null 
 export type DeployedVersion = Pick<Row<'version'>, 'id' | 'model' | 'artifact' | 'digest' | 'flags'>
 
 export type DeploymentStore = {
-  list(page: { readonly version: VersionId | null; readonly afterKey: readonly [TargetId, VersionId] | null; readonly limit: number }): Promise<readonly Deployment[]>
+  list(page: {
+    readonly version: VersionId | null
+    readonly afterKey: readonly [TargetId, VersionId] | null
+    readonly limit: number
+  }): Promise<readonly Deployment[]>
   get(target: TargetId, version: VersionId): Promise<Deployment | null>
   /** Those that are not as they are wanted and may be touched now, with what they are of; the longest due first. */
-  due(nowMs: number, limit: number): Promise<readonly { readonly deployment: Deployment; readonly target: DeployTarget; readonly version: DeployedVersion }[]>
+  due(
+    nowMs: number,
+    limit: number,
+  ): Promise<readonly { readonly deployment: Deployment; readonly target: DeployTarget; readonly version: DeployedVersion }[]>
   /** The version is wanted, or not, at these targets (null: at all of its model). Makes the rows that are missing. Gives those that changed. */
   want(version: VersionId, isWanted: boolean, targets: readonly TargetId[] | null, stamp: Stamp): Promise<readonly Deployment[]>
   /**
@@ -181,7 +199,9 @@ export type DeploymentStore = {
     rows: { readonly endpoint: Draft<'endpoint'> | null; readonly endpointGone: EndpointId | null },
     stamp: Stamp,
   ): Promise<Result<Deployment, AdminRefusal>>
-  /** Aliases, and rollouts that are open, that name a version: what isInUse asks (core/rollout/record.ts). */
+  /** Targets of a model, in order of id. */
+  targetsOf(model: ModelName): Promise<readonly Row<'target'>[]>
+  /** Aliases, and rollouts that are open, that name a version: what isInUse asks (core/in-use.ts). */
   uses(version: VersionId): Promise<{
     readonly aliases: readonly { readonly stable: VersionId; readonly canary: VersionId | null }[]
     readonly rollouts: readonly Rollout[]
@@ -209,13 +229,14 @@ export type DeliveryStore = {
   /** Webhooks that are not disabled, with their sealed secrets. */
   webhooks(): Promise<readonly (Row<'webhook'> & { readonly secret: string })[]>
   /** Deliveries to make; those that are there already are left as they are. The outbox rows they are of are done with it, in one batch. */
-  begin(deliveries: readonly Pick<DeliveryRow, 'id' | 'webhook' | 'type' | 'payload' | 'createdAtMs'>[], done: readonly string[], atMs: number): Promise<void>
+  begin(
+    deliveries: readonly Pick<DeliveryRow, 'id' | 'webhook' | 'type' | 'payload' | 'createdAtMs'>[],
+    done: readonly string[],
+    atMs: number,
+  ): Promise<void>
   /** Under way and due, oldest first. */
   due(nowMs: number, limit: number): Promise<readonly DeliveryRow[]>
-  attempted(
-    id: string,
-    after: Pick<DeliveryRow, 'attempts' | 'nextAtMs' | 'endedAtMs' | 'ok' | 'lastStatus' | 'lastError'>,
-  ): Promise<void>
+  attempted(id: string, after: Pick<DeliveryRow, 'attempts' | 'nextAtMs' | 'endedAtMs' | 'ok' | 'lastStatus' | 'lastError'>): Promise<void>
   list(page: { readonly webhook: WebhookId; readonly beforeSeq: number | null; readonly limit: number }): Promise<readonly DeliveryRow[]>
 }
 
@@ -316,6 +337,8 @@ export type AdminPorts = {
   readonly loadRuns: LoadRunStore
   readonly deployments: DeploymentStore
   readonly deliveries: Pick<DeliveryStore, 'list'>
+  /** The accuracy gate's word on two reports, with a share of the reference's score to keep in 1/10,000. Refusal: not_comparable. */
+  readonly compareReports: (measured: Report, reference: Report, targetBp: number) => Result<AccuracyResult, AdminRefusal>
   /** Signs version overrides; null while the deployment has no secret to sign with. */
   readonly overrideSigner: Signer | null
   /** Opens what a target's webhook reports back: its secret is the target's credential. */

@@ -428,6 +428,14 @@ export const limits = {
   rolloutFirstRequests: 30,
   /** The canary's spare capacity is at least so many times the traffic it is given: a region's bursts, and its arrivals' spread. */
   rolloutSpareFactor: 1.2,
+  /** Gates before traffic are asked so often while a rollout waits for them. */
+  gatesAskedEveryMs: 2_000,
+  /** Places of one version: a page of deployments. */
+  deploymentsOfVersionMax: 1_000,
+  /** A change is stored within this time, or found again next turn: the loop waits for nobody longer than for a read. */
+  rolloutCommitMsMax: 2_000,
+  /** Failures in mode pause that are remembered as told: gates times metrics. */
+  toldFailuresMax: 32,
   /** After success the old version keeps all its capacity this long: so long the way back is instant. */
   rolloutStableHoldMs: 30 * 60_000,
   /** Failures to measure, one after another, before a person is asked. */
@@ -461,6 +469,12 @@ export const limits = {
    */
   trialJudgeMs: 30_000,
   trialSlackMs: 5_000,
+  /** A report is told within a quarter of a second, its block within a turn, and clocks differ by a little. */
+  trialReportMs: 2_500,
+  /** What stable usually does is learnt from this time. */
+  trialUsualMs: 3_600_000,
+  /** First tokens of stable from which its 95th percentile is known well enough: of fewer it rests on fewer than five. */
+  judgeUsualMin: 100,
   /** Identities of tallies that an isolate holds for one ledger, and that one block of a ledger has: aliases x versions x slots of a minute. */
   trialsHeldMax: 256,
   /** Traffic is by the alias's newest write when so much of what was reported within this time is. */
@@ -514,4 +528,81 @@ export const limits = {
   promotionPowerZ: 1.2816,
   /** Canary requests below which no metric is judged at the end of a bake, whatever the step asks for. */
   bakeMetricRequestsMin: 30,
+
+  // ---- Tallies of trials ----
+
+  /** Names in a tally: an environment and a model's name of 256 characters, and some room. What is longer is no name of ours. */
+  trialNameCharsMax: 320,
+
+  // ---- Deployers ----
+
+  /** Rows of the outbox that one pass takes: a rollout writes a handful in its life. */
+  deployEffectsMax: 100,
+  /** Versions being brought or taken away at once: a Worker may wait for the headers of six fetches at a time, and the loop wants some. */
+  deploysAtOnceMax: 4,
+  /** One call to a deployer, all its requests together. A load that takes longer goes on at the server, and is asked for. */
+  deployCallMsMax: 10_000,
+  /** Tries that failed, back-off between them from the first to the last number, doubled each time: some 25 minutes in all. */
+  deployAttemptsMax: 12,
+  deployBackoffMs: 2_000,
+  deployBackoffMsMax: 300_000,
+  /** How often a load is asked after: at first, and at most; between them a quarter of the time that it has taken, for each answer is written. */
+  deployPollMs: 2_000,
+  deployPollMsMax: 30_000,
+  /** Large weights are fetched and loaded in tens of minutes; a canary's warming has two hours (rolloutWarmingMsMax). */
+  deployLoadingMsMax: 2 * 3_600_000,
+  /** Whoever was told by a webhook is told again after this, for he may have lost it: a person reads it twice at worst. */
+  deployToldAgainMs: 600_000,
+  /**
+   * Between an endpoint's row going and its version being unloaded: the slowest isolate has heard of it within a minute. Rollouts undeploy
+   * what is drained, and servers let running requests end.
+   */
+  undeployGraceMs: 60_000,
+  /** What a deployer says in words, and what is read of a server's answer: an index of a thousand models has 100 KB. */
+  deployDetailCharsMax: 500,
+  deployAnswerBytesMax: 1024 * 1024,
+  /** A version that must be warm is asked for a token each turn: its first answers are what is to be paid for before traffic. */
+  warmEveryMs: 1_000,
+
+  // ---- Admin API of new versions ----
+
+  /** A plan or command reads a dozen rows and writes one batch, and waits for the turn before it: a write of the database has five seconds. */
+  commandWaitMsMax: 15_000,
+  /** Targets that one call names. */
+  targetsNamedMax: 64,
+  /** A report of a deployment is a state and a sentence. */
+  hookBodyBytesMax: 16 * 1024,
+  /** An override that holds for less is over before it is used. */
+  overrideMsMin: 1_000,
+
+  // ---- Webhooks. Schedule and status codes: Standard Webhooks 1.0.0, operational considerations. ----
+
+  /** A receiver notes an event down and answers; whoever takes longer than this does the work before he says that he has it. */
+  deliveryMsMax: 10_000,
+  /** Waits between one attempt and the next: ten attempts within three days and a few hours. */
+  deliveryDelaysMs: [5_000, 300_000, 1_800_000, 7_200_000, 18_000_000, 36_000_000, 50_400_000, 72_000_000, 86_400_000],
+  /** Each wait is longer by up to this part, so that what failed together does not come again together. */
+  deliveryJitterShare: 0.1,
+  /** A receiver may ask for more time than the schedule gives, but not for more than its longest wait. */
+  deliveryRetryAfterMsMax: 86_400_000,
+  /** A Worker waits for the headers of six fetches at a time, and the loop needs some itself. */
+  deliveriesAtOnceMax: 4,
+  /** Deliveries to one webhook in one round, one after another: Slack takes about one a second and bears a short burst. */
+  deliveriesInRowMax: 4,
+  /** Due deliveries that are looked at in one round: a webhook that is away may have many, and others must be found behind them. */
+  deliveriesDueMax: 256,
+  /** Changes that become events in one round; a rollout makes a few a minute. */
+  outboxToldMax: 20,
+  /** One read or write of the database; without an answer the round ends, and the next one meets the same work. */
+  notifyStoreMsMax: 5_000,
+  /** Verdicts that are looked through for those that stopped a rollout: all gates of several looks. */
+  verdictsToldMax: 100,
+  /** Of an answer that is no success this much is read, and this much kept for operators. */
+  deliveryAnswerBytesMax: 1_024,
+  deliveryErrorCharsMax: 300,
+  /** How far clocks of sender and receiver may be apart, with the way between them. */
+  webhookToleranceMs: 300_000,
+  /** Slack refuses a whole message when the text of one block is longer, or when it has more than fifty blocks. */
+  slackTextCharsMax: 3_000,
+  slackVerdictsMax: 10,
 } as const

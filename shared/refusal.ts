@@ -87,5 +87,7 @@ export type AdminRefusal =
   | { readonly reason: 'broken_report'; readonly what: 'report' | 'load run'; readonly field: string; readonly detail: string }
   | { readonly reason: 'not_comparable'; readonly field: string; readonly measured: string; readonly reference: string }
   | { readonly reason: 'scope_missing'; readonly scope: string }
+  /** Of what a target's deployer reports back (shared/webhook-signature.ts). */
+  | { readonly reason: 'signature_refused'; readonly detail: string }
 
 export type Refusal = InferenceRefusal | AdminRefusal

@@ -29,3 +29,15 @@ export function readSageMakerUrl(url: string, region: string | undefined): Resul
   if (where === undefined || !awsRegion.test(where)) return err('no_region')
   return ok({ base: `${origin}${path[1] ?? ''}`, name, region: where })
 }
+
+/**
+ * Where the control plane answers: `https://api.sagemaker.<region>.amazonaws.com/`, also beside a runtime's VPC endpoint, whose own name
+ * says nothing of the control plane's. A host that is not Amazon's stands in for both.
+ */
+export function controlPlaneOf({ base, region }: SageMakerPlace): string {
+  const { origin, hostname } = new URL(base)
+  const [domain] = /\.amazonaws\.com(?:\.cn)?$/.exec(hostname) ?? []
+  if (domain === undefined) return `${origin}/`
+  const api = /(?:runtime|sagemaker)-fips\./.test(hostname) ? 'api-fips' : 'api'
+  return `https://${api}.sagemaker.${region}${domain}/`
+}

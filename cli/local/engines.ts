@@ -53,6 +53,7 @@ async function startEngine(region: LocalRegion, settings: Settings): Promise<Run
     '--port=0',
     '--control-port=0',
     `--slots=${settings.slots}`,
+    `--models-max=${settings.modelsMax}`,
     `--latency-ms=${region.roundTripMs}`,
   ])
   const listening = await announced(child, region)

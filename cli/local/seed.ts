@@ -1,10 +1,11 @@
 // Tells core what runs here: regions, the model and its version, the endpoints' addresses, a tenant and its key.
 // Can be repeated: what exists is brought up to date, what a person added is left alone.
 
+import { dirname } from 'node:path'
 import type { Operation } from '../../shared/operations.ts'
 import type { Scope } from '../../shared/wire/credential.ts'
 import type { CoreApi } from './core-api.ts'
-import type { RunningEngine } from './engines.ts'
+import { digestOf, type RunningEngine } from './engines.ts'
 import type { Settings } from './settings.ts'
 
 /** What the local engine does beside chat, completions and embeddings: the Open Inference Protocol. */
@@ -26,6 +27,7 @@ export async function seed(
     name: model,
     description: settings.model === 'atlas' ? 'country facts, 3.9 million parameters' : settings.modelPath,
   })
+  if (settings.model === 'atlas') await ensureVariants(core, settings)
   const version = await ensureVersion(core, model, so.digest, so.engines[0]?.servedName ?? model)
   // An alias that is there is an operator's; only a model file that was never seen before moves it.
   const alias = { environment: 'development', model, stable: version.id }
@@ -42,11 +44,68 @@ export async function seed(
       { id: `local-${region.name}`, region: region.name, kind: 'openai', ...live },
       live,
     )
+    await ensureTarget(core, model, { region: region.name, url: engineUrl, slots: settings.slots })
   }
+  await bringBack(core, so.engines)
 
   await ensure(core, 'tenants', 'demo', { id: 'demo', name: 'Demo' })
   return { apiKey: await ensureKey(core, so.keptKey, model) }
 }
+
+/** Where rollouts make other versions exist: the same servers, which load and unload models by name. */
+async function ensureTarget(
+  core: CoreApi,
+  model: string,
+  so: { readonly region: string; readonly url: string; readonly slots: number },
+): Promise<void> {
+  const id = targetIdOf(so.region)
+  const live = { url: so.url, slots: so.slots, operations: [...localOperations] }
+  await ensure(core, 'targets', id, { id, model, region: so.region, deployer: 'model_repository', kind: 'openai', ...live }, live)
+}
+
+const targetIdOf = (region: string): string => `local-${region}`
+
+/** The other files that come with the engine, so that there is something to roll out. Variants name what they were made of first. */
+const variants = [
+  { file: 'atlas-2.f16', quantisation: null, bits: null, parent: null },
+  { file: 'atlas-2.q8_0', quantisation: 'Q8_0', bits: 8.5, parent: 'atlas-2.f16' },
+  { file: 'atlas-2.q4_0', quantisation: 'Q4_0', bits: 4.5, parent: 'atlas-2.f16' },
+  { file: 'atlas-2.q2_k', quantisation: 'Q2_K', bits: 2.6, parent: 'atlas-2.f16' },
+  { file: 'atlas-1.q8_0', quantisation: 'Q8_0', bits: 8.5, parent: null },
+] as const
+
+async function ensureVariants(core: CoreApi, { model, modelPath }: Settings): Promise<void> {
+  for (const { file, ...made } of variants) {
+    if (await core.get(`versions/${file}`)) continue
+    const digest = await digestOf(`${dirname(modelPath)}/${file}.gguf`)
+    const row = { id: file, model, digest, engine: 'llama.cpp', licence: 'MIT', artifact: file, ...made }
+    await core.create('versions', row)
+  }
+}
+
+/** Versions that were deployed before the engines were started anew: each is loaded again, at its new address. */
+async function bringBack(core: CoreApi, engines: readonly RunningEngine[]): Promise<void> {
+  const deployments = ((await core.get('deployments?limit=200'))?.row['items'] ?? []) as readonly {
+    readonly target: string
+    readonly endpoint: string | null
+    readonly isWanted: boolean
+  }[]
+  for (const { target, endpoint, isWanted } of deployments) {
+    const engine = engines.find(({ region }) => targetIdOf(region.name) === target)
+    const known = endpoint !== null && isWanted && engine ? await core.get(`endpoints/${endpoint}`) : null
+    if (!engine || !known) continue
+    const loaded = await fetch(`${engine.engineUrl}/v2/repository/models/${encodeURIComponent(String(known.row['servedName']))}/load`, {
+      method: 'POST',
+      body: '{}',
+      signal: AbortSignal.timeout(loadMsMax),
+    })
+    // An engine that cannot load it any more: its endpoint will be found out, and the person at the terminal has the other versions.
+    await loaded.body?.cancel()
+    if (known.row['url'] !== engine.engineUrl) await core.update(`endpoints/${endpoint}`, known.etag, { url: engine.engineUrl })
+  }
+}
+
+const loadMsMax = 60_000
 
 /** A version is immutable: other bytes under the same name become a version of their own, named after the digest. */
 async function ensureVersion(

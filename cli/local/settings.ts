@@ -13,6 +13,8 @@ export type Settings = {
   readonly model: string
   /** Requests an engine decodes together. */
   readonly slots: number
+  /** Models that an engine has in memory at once. */
+  readonly modelsMax: number
   /** Forget what was stored before. */
   readonly fresh: boolean
   /** Give the ledger objects a process of their own, so that they can go away while edge and core stay. */
@@ -51,6 +53,8 @@ export function readSettings(args: readonly string[], env: Readonly<Record<strin
     model: own ? slugOf(basename(own, '.gguf')) : 'atlas',
     // atlas needs 4 MB; a model somebody brings may need gigabytes, and each sequence its share of them.
     slots: own ? 4 : 16,
+    // All files that come with the engine, so that any of them can be rolled out; of one's own, stable and canary.
+    modelsMax: own ? 2 : 5,
     fresh: flags.fresh,
     ledgersApart: areLedgersApart(env),
     isolates: readIsolates(env['ISOCHRONE_ISOLATES']),

@@ -12,5 +12,9 @@ export function controllerCalls(namespace: DurableObjectNamespace<ControllerCall
       await stub().nudge()
     },
     status: async () => stub().status(),
+    planRollout: async (asked) => stub().planRollout(asked),
+    createRollout: async (asked, stamp) => stub().createRollout(asked, stamp),
+    commandRollout: async (id, command, stamp) => stub().commandRollout(id, command, stamp),
+    explainRollout: async (id) => stub().explainRollout(id),
   }
 }

@@ -6,6 +6,8 @@ import { limits } from '../../shared/limits.ts'
 import type { Block, EndpointLoad, ExchangeAnswer } from '../../shared/wire/ledger.ts'
 import type { CellLoad } from '../../shared/wire/loads.ts'
 import { probeKinds, type ProbeResult } from '../../shared/wire/probe.ts'
+import { readTally } from '../../shared/wire/tally.ts'
+import type { TrialTally } from '../../shared/wire/trial.ts'
 import type { Target } from '../facts.ts'
 
 type Loose = Readonly<Record<string, unknown>>
@@ -81,15 +83,20 @@ export function readAnswer(answer: unknown, { cell }: Pick<Target, 'cell'>): Exc
   }
 }
 
-function soundBlock(block: Loose): Block {
+function soundBlock({ trials, ...block }: Loose): Block {
   return {
     ...(block as Block),
     endpoints: entries(block['endpoints'], limits.blockEndpointsMax, isEndpointBlock),
     arrivals: entries(block['arrivals'], limits.blockOriginsMax, isCount),
     roundTrips: entries(block['roundTrips'], limits.blockOriginsMax, isRoundTrips),
     ways: entries(block['ways'], limits.blockWaysMax, isCount),
+    ...(trials === undefined ? {} : { trials: soundTrials(trials) }),
   }
 }
+
+/** Tallies are summed for good, and a rollout is judged by them: their own reader says which can be true. */
+const soundTrials = (value: unknown): readonly TrialTally[] =>
+  Array.isArray(value) ? value.slice(-limits.trialsHeldMax).flatMap((each) => readTally(each) ?? []) : []
 
 /** The sound ones of a table, the first of them where it has too many. What they are the checks have said; the caller gives them a type. */
 function entries(value: unknown, most: number, sound: Sound): Readonly<Record<string, never>> {

@@ -2,7 +2,7 @@
 //   published  the last snapshot, its changes, retired cells      at each new generation
 //   liveness   { [endpoint]: { url, state } }                     when an endpoint's state changes
 //   health     { judged: [endpoint, word][], waiting: events }    when a judgement changed, and when the database has the events
-//   rollouts   { judgements: { [rollout]: judgement } }           when blocks were judged, which is every ten seconds of a rollout
+//   rollouts   { looks: [rollout, memory][] }                     when blocks were judged, which is every ten seconds of a rollout
 //   copied     { seq, afterKey }                                  when records were copied to KV
 // A value that outgrows the platform's 2 MB is kept in parts (shared/stored-parts.ts).
 
@@ -26,7 +26,7 @@ export function memory(storage: DurableObjectStorage): Memory {
         published: readable ? published : null,
         keptLiveness: ((await kept('liveness')) as KeptLiveness | undefined) ?? {},
         keptHealth: ((await kept('health')) as KeptHealth | undefined) ?? { judged: [], waiting: [] },
-        keptRollouts: ((await kept('rollouts')) as KeptRollouts | undefined) ?? { judgements: {} },
+        keptRollouts: ((await kept('rollouts')) as KeptRollouts | undefined) ?? { looks: [] },
         copied: ((await kept('copied')) as Copied | undefined) ?? { seq: 0, afterKey: null },
         generationFloor: published?.snapshot.generation ?? 0,
       }

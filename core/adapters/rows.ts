@@ -1,7 +1,7 @@
 // The rows of the catalogue in D1. A write and its audit row go in one batch, which D1 runs as one transaction:
 // the audit row is inserted only where the statement before it changed something, so a lost race leaves no trace.
 
-import { and, asc, desc, eq, lt, sql, type SQL } from 'drizzle-orm'
+import { and, asc, desc, eq, exists, lt, not, sql, type SQL } from 'drizzle-orm'
 import { drizzle, type DrizzleD1Database } from 'drizzle-orm/d1'
 import type { SQLiteColumn } from 'drizzle-orm/sqlite-core'
 import type { EndpointId, VersionId } from '../../shared/ids.ts'
@@ -9,8 +9,9 @@ import { err, ok, type Err, type Result } from '../../shared/result.ts'
 import type { AdminRefusal } from '../../shared/refusal.ts'
 import type { Amendment, AuditRow, Draft, Fields, Kind, Row, RowKey, Stamp } from '../facts.ts'
 import type { RowPage, RowStore } from '../ports.ts'
-import { auditLog, endpoints } from './schema.ts'
-import { keyOf, referencesOf, tables } from './tables.ts'
+import { auditOfChange, says } from './batch.ts'
+import { auditLog, endpoints, rollouts } from './schema.ts'
+import { hasKey, idOf, isStill, keyOf, referencesOf, shownOf, tables, writtenOf } from './tables.ts'
 
 export function rowStore(d1: D1Database): RowStore {
   const db = drizzle(d1)
@@ -83,7 +84,11 @@ async function update<K extends Kind>(
   const after: Row<K> = { ...before, ...shownOf(kind, values) }
   try {
     const [updated] = await db.batch([
-      db.update(table).set(writtenOf(kind, values)).where(isStill(kind, before)).returning({ generation: columns.generation }),
+      db
+        .update(table)
+        .set(writtenOf(kind, values))
+        .where(mayWrite(db, kind, before))
+        .returning({ generation: columns.generation }),
       auditOf(db, kind, { action: 'update', before, after }, stamp),
     ])
     return updated.length === 1 ? ok(after) : overtaken(db, kind, before)
@@ -97,7 +102,10 @@ async function remove<K extends Kind>(db: DrizzleD1Database, kind: K, before: Ro
   const { table, columns } = tables[kind]
   try {
     const [removed] = await db.batch([
-      db.delete(table).where(isStill(kind, before)).returning({ generation: columns.generation }),
+      db
+        .delete(table)
+        .where(mayWrite(db, kind, before))
+        .returning({ generation: columns.generation }),
       auditOf(db, kind, { action: 'delete', before, after: null }, stamp),
     ])
     return removed.length === 1 ? ok(null) : overtaken(db, kind, before)
@@ -115,13 +123,13 @@ async function previewUpdate<K extends Kind>(
   atMs: number,
 ): Promise<Result<Row<K>, AdminRefusal>> {
   const after: Row<K> = { ...before, ...shownOf(kind, { ...change, generation: before.generation + 1, updatedAtMs: atMs }) }
-  const missing = await firstMissing(db, kind, after)
-  return missing ? err(missing) : ok(after)
+  const refusal = (await movedBy(db, kind, before)) ?? (await firstMissing(db, kind, after))
+  return refusal ? err(refusal) : ok(after)
 }
 
 async function previewRemove<K extends Kind>(db: DrizzleD1Database, kind: K, before: Row<K>): Promise<Result<null, AdminRefusal>> {
-  const used = await firstUse(db, kind, before)
-  return used ? err(used) : ok(null)
+  const refusal = (await movedBy(db, kind, before)) ?? (await firstUse(db, kind, before))
+  return refusal ? err(refusal) : ok(null)
 }
 
 async function audit(
@@ -163,45 +171,35 @@ type Write<K extends Kind> =
   | { readonly action: 'update'; readonly before: Row<K>; readonly after: Row<K> }
   | { readonly action: 'delete'; readonly before: Row<K>; readonly after: null }
 
-/** `changes()` speaks of the statement before it in the batch. The first column is the row's own number: NULL lets SQLite give it. */
-function auditOf<K extends Kind>(db: DrizzleD1Database, kind: K, { action, before, after }: Write<K>, stamp: Stamp) {
-  const id = idOf(kind, (after ?? before) as Row<K>)
-  const text = (row: Row<K> | null): string | null => row && JSON.stringify(row)
-  return db.insert(auditLog).select(
-    sql`SELECT NULL, ${stamp.atMs}, ${stamp.actor}, ${action}, ${kind}, ${id}, ${text(before)}, ${text(after)}, ${stamp.requestId}, ${stamp.reason}
-        WHERE changes() > 0`,
-  )
-}
-
-/** Of what is written, what may be seen. */
-function shownOf<K extends Kind>(kind: K, values: Amendment<K>): Partial<Row<K>> {
-  const { columns } = tables[kind]
-  return Object.fromEntries(Object.entries(values).filter(([name]) => name in columns)) as Partial<Row<K>>
-}
-
-/** Of what is shown, what is written: the database makes the rest itself. */
-function writtenOf(kind: Kind, values: object): Readonly<Record<string, unknown>> {
-  const { columns } = tables[kind]
-  return Object.fromEntries(Object.entries(values).filter(([name]) => columns[name]?.generated === undefined))
-}
-
-const idOf = (kind: Kind, row: object): string => keyOf(kind, row).join('/')
-
-function hasKey(kind: Kind, key: RowKey): SQL | undefined {
-  const { key: names, columns } = tables[kind]
-  return and(...names.map((name, index) => sql`${columns[name]} = ${key[index]}`))
-}
-
-/** The creation time beside the generation: a row deleted and made again counts from 1 again, and is another row. */
-function isStill<K extends Kind>(kind: K, row: Row<K>): SQL | undefined {
-  const { columns } = tables[kind]
-  return and(hasKey(kind, keyOf(kind, row)), eq(columns.generation, row.generation), eq(columns.createdAtMs, row.createdAtMs))
-}
+const auditOf = <K extends Kind>(db: DrizzleD1Database, kind: K, write: Write<K>, stamp: Stamp) =>
+  auditOfChange(db, { ...write, resource: kind, resourceId: idOf(kind, (write.after ?? write.before) as Row<K>) }, stamp)
 
 async function overtaken<K extends Kind>(db: DrizzleD1Database, kind: K, before: Row<K>): Promise<Err<AdminRefusal>> {
   const now = await get(db, kind, keyOf(kind, before))
   if (!now) return err({ reason: 'not_found', what: kind, id: idOf(kind, before) })
-  return err({ reason: 'generation_mismatch', current: now.generation })
+  const isSame = now.generation === before.generation && now.createdAtMs === before.createdAtMs
+  return err((isSame ? await movedBy(db, kind, before) : null) ?? { reason: 'generation_mismatch', current: now.generation })
+}
+
+/** It is the row that was read, and no live rollout moves it: what a rollout moves, nobody else writes. */
+function mayWrite<K extends Kind>(db: DrizzleD1Database, kind: K, row: Row<K>): SQL | undefined {
+  const live = liveOf(db, kind, row)
+  return and(isStill(kind, row), live && not(exists(live)))
+}
+
+/** The live rollout that moves an alias; undefined for all other kinds of rows. */
+function liveOf(db: DrizzleD1Database, kind: Kind, row: object) {
+  if (kind !== 'alias') return undefined
+  const { environment, model } = row as Row<'alias'>
+  const isIts = and(eq(rollouts.environment, environment), eq(rollouts.model, model), sql`${rollouts.isLive} = 1`)
+  return db.select({ id: rollouts.id }).from(rollouts).where(isIts)
+}
+
+async function movedBy(db: DrizzleD1Database, kind: Kind, row: object): Promise<AdminRefusal | null> {
+  const [live] = (await liveOf(db, kind, row)) ?? []
+  if (!live) return null
+  const { environment, model } = row as Row<'alias'>
+  return { reason: 'rollout_active', environment, model, rollout: live.id }
 }
 
 /** SQLite does not say which key failed: the rows named are looked up to tell the operator. */
@@ -237,10 +235,4 @@ async function firstUse<K extends Kind>(db: DrizzleD1Database, kind: K, row: Row
     if (detail) return { reason: 'in_use', what: kind, id, detail }
   }
   return null
-}
-
-/** Whether an error, or one that caused it, carries these words of SQLite. Drizzle wraps them, D1 puts its own around. */
-function says(cause: unknown, words: string): boolean {
-  for (let error: unknown = cause; error instanceof Error; error = error.cause) if (error.message.includes(words)) return true
-  return false
 }

@@ -1,8 +1,8 @@
 // How each kind of row lies in its table: its key, the columns that are shown, what it refers to and what refers to it.
 
-import { getTableColumns } from 'drizzle-orm'
+import { and, eq, getTableColumns, sql, type SQL } from 'drizzle-orm'
 import type { SQLiteColumn, SQLiteTable } from 'drizzle-orm/sqlite-core'
-import type { AuditedThing, Fields, Kind, RowKey } from '../facts.ts'
+import type { Amendment, AuditedThing, Fields, Kind, Row, RowKey } from '../facts.ts'
 import {
   aliases,
   apiKeys,
@@ -86,12 +86,7 @@ export const tables: Readonly<Record<Kind, TableOf>> = {
     table: models,
     columns: getTableColumns(models),
     key: ['name'],
-    dependents: [
-      versionBy(versions.model),
-      aliasBy(aliases.model),
-      targetBy(targets.model),
-      rolloutBy(rollouts.model),
-    ],
+    dependents: [versionBy(versions.model), aliasBy(aliases.model), targetBy(targets.model), rolloutBy(rollouts.model)],
   },
   version: {
     table: versions,
@@ -127,6 +122,32 @@ export const tables: Readonly<Record<Kind, TableOf>> = {
 /** The parts of a row's key. */
 export const keyOf = (kind: Kind, row: object): RowKey =>
   tables[kind].key.map((name) => String((row as Readonly<Record<string, unknown>>)[name]))
+
+/** A row's key as people and the audit log write it. */
+export const idOf = (kind: Kind, row: object): string => keyOf(kind, row).join('/')
+
+export function hasKey(kind: Kind, key: RowKey): SQL | undefined {
+  const { key: names, columns } = tables[kind]
+  return and(...names.map((name, index) => sql`${columns[name]} = ${key[index]}`))
+}
+
+/** The creation time beside the generation: a row deleted and made again counts from 1 again, and is another row. */
+export function isStill<K extends Kind>(kind: K, row: Row<K>): SQL | undefined {
+  const { columns } = tables[kind]
+  return and(hasKey(kind, keyOf(kind, row)), eq(columns.generation, row.generation), eq(columns.createdAtMs, row.createdAtMs))
+}
+
+/** Of what is written, what may be seen. */
+export function shownOf<K extends Kind>(kind: K, values: Amendment<K>): Partial<Row<K>> {
+  const { columns } = tables[kind]
+  return Object.fromEntries(Object.entries(values).filter(([name]) => name in columns)) as Partial<Row<K>>
+}
+
+/** Of what is shown, what is written: the database makes the rest itself. */
+export function writtenOf(kind: Kind, values: object): Readonly<Record<string, unknown>> {
+  const { columns } = tables[kind]
+  return Object.fromEntries(Object.entries(values).filter(([name]) => columns[name]?.generated === undefined))
+}
 
 /** A field that names another row; `ofModel` where that row must be a version of this model. */
 export type Reference = { readonly field: string; readonly kind: Kind; readonly id: string; readonly ofModel: string | null }

@@ -32,6 +32,19 @@ export async function find<K extends Kind>(c: Asked, resource: Resource<K>, port
   return row ? ok(row) : err({ reason: 'not_found', what: resource.kind, id: key.join('/') })
 }
 
+/**
+ * What a plan or a command brought, from the control loop's object. Refusals: its own, and controller_unreachable when it is silent or fails:
+ * whether a command was carried out is then not known.
+ */
+export async function fromController<T>(called: Promise<Result<T, AdminRefusal>>, ports: AdminPorts): Promise<Result<T, AdminRefusal>> {
+  const unreachable = err({ reason: 'controller_unreachable', afterMs: limits.commandWaitMsMax } as const)
+  const asked = called.catch((cause: unknown) => {
+    ports.log({ message: 'rollouts: the control loop failed to answer', error: String(cause) })
+    return unreachable
+  })
+  return within(asked, limits.commandWaitMsMax, unreachable, ports.timer)
+}
+
 /** What the control loop has in memory; null when it does not answer in time. */
 export async function statusOf(ports: AdminPorts): Promise<Status | null> {
   const asked = ports.controller.status().catch((cause: unknown) => {
@@ -45,6 +58,17 @@ export async function statusOf(ports: AdminPorts): Promise<Status | null> {
 export function hearOfIt(c: Asked, ports: AdminPorts): void {
   c.executionCtx.waitUntil(ports.controller.nudge().catch(() => undefined))
 }
+
+/** A page of a list: one row more than shown tells whether there is a next one. */
+export function pageOf<R>(rows: readonly R[], limit: number, cursorOf: (row: R) => string): Response {
+  const items = rows.slice(0, limit)
+  const last = items.at(-1)
+  return Response.json({ items, nextCursor: rows.length > limit && last !== undefined ? cursorOf(last) : null })
+}
+
+/** What was created, and where it is. `path` is below /admin/v1. */
+export const created = (row: object, path: string, generation: number): Response =>
+  Response.json(row, { status: 201, headers: { location: `/admin/v1/${path}`, etag: etagOf(generation) } })
 
 /** A row, with the ETag of what is stored: in a dry run that is the row as it was. */
 export const shown = (row: object, generation: number): Response => Response.json(row, { headers: { etag: etagOf(generation) } })

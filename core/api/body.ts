@@ -5,9 +5,8 @@ import { limits } from '../../shared/limits.ts'
 import { err, ok, type Result } from '../../shared/result.ts'
 import type { AdminRefusal } from '../../shared/refusal.ts'
 
-/** The body's JSON value. Refusals: body_too_large, invalid_json. Reads no further than the limit. */
-export async function readJson(request: Request): Promise<Result<unknown, AdminRefusal>> {
-  const bytesMax = limits.adminBodyBytesMax
+/** The body as text. Refusal: body_too_large. Reads no further than the limit. */
+export async function readText(request: Request, bytesMax: number): Promise<Result<string, AdminRefusal>> {
   const chunks: Uint8Array[] = []
   let bytes = 0
   for await (const chunk of request.body ?? []) {
@@ -15,8 +14,19 @@ export async function readJson(request: Request): Promise<Result<unknown, AdminR
     if (bytes > bytesMax) return err({ reason: 'body_too_large', bytesMax })
     chunks.push(chunk)
   }
+  return ok(await new Blob(chunks).text())
+}
+
+/** The body's JSON value. Refusals: body_too_large, invalid_json. */
+export async function readJson(request: Request): Promise<Result<unknown, AdminRefusal>> {
+  const text = await readText(request, limits.adminBodyBytesMax)
+  return text.ok ? parseJson(text.value) : text
+}
+
+/** The text's JSON value. Refusal: invalid_json. */
+export function parseJson(text: string): Result<unknown, AdminRefusal> {
   try {
-    return ok(JSON.parse(await new Blob(chunks).text()))
+    return ok(JSON.parse(text))
   } catch (cause) {
     return err({ reason: 'invalid_json', detail: placeOf(cause) })
   }

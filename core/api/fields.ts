@@ -32,6 +32,12 @@ export const line = (charsMin: number, charsMax: number) =>
 /** An operator's own words on why something is done. */
 export const reason = line(1, limits.reasonCharsMax)
 
+/** A person, as `isochrone-actor` names whoever writes. */
+export const actorName = v.pipe(
+  v.string('must be a text'),
+  v.regex(/^[A-Za-z0-9][A-Za-z0-9@._+-]{0,63}$/, 'must be 1 to 64 letters, digits, "@", ".", "_", "+" and "-", beginning with a letter or digit'),
+)
+
 export const between = (least: number, most: number) =>
   v.pipe(v.number('must be a number'), v.minValue(least, `must be at least ${least}`), v.maxValue(most, `must be at most ${most}`))
 

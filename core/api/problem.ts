@@ -5,14 +5,15 @@ import type { AdminRefusal } from '../../shared/refusal.ts'
 import { unreachable } from '../../shared/result.ts'
 import { sealSecretCharsMin } from '../../shared/sealed.ts'
 import { etagOf } from './if-match.ts'
+import { tellOfRollout } from './rollout-problem.ts'
 
-type Told = {
+export type Told = {
   readonly status: number
   readonly title: string
   readonly detail: string
   readonly headers?: Readonly<Record<string, string>>
   /** Further members, for programs. */
-  readonly extra?: Readonly<Record<string, string | number>>
+  readonly extra?: Readonly<Record<string, unknown>>
 }
 
 /** A refusal's answer. `requestId` is the `instance`: it finds the answer's line in the log. */
@@ -136,9 +137,24 @@ function tell(refusal: AdminRefusal): Told {
       return {
         status: 503,
         title: 'Control loop unreachable',
-        detail: `The control loop gave no answer in ${refusal.afterMs} ms. The catalogue can be read and written meanwhile; try again.`,
+        detail: `The control loop gave no answer in ${refusal.afterMs} ms. The catalogue can be read and written meanwhile. A command may have been carried out all the same: read again before it is repeated.`,
         headers: { 'retry-after': '1' },
       }
+    case 'signature_refused':
+      return {
+        status: 401,
+        title: 'Signature refused',
+        detail: `This needs a signature by Standard Webhooks under the target's secret: ${refusal.detail}.`,
+      }
+    case 'plan_refused':
+    case 'rollout_refused':
+    case 'rollout_active':
+    case 'alias_moved':
+    case 'gate_failed':
+    case 'broken_report':
+    case 'not_comparable':
+    case 'scope_missing':
+      return tellOfRollout(refusal)
     default:
       return unreachable(refusal)
   }

@@ -18,7 +18,7 @@ import {
 } from '../../shared/ids.ts'
 import { limits } from '../../shared/limits.ts'
 import type { AdminRefusal } from '../../shared/refusal.ts'
-import { ok, type Result } from '../../shared/result.ts'
+import { err, ok, type Result } from '../../shared/result.ts'
 import { endpointKinds } from '../../shared/operations.ts'
 import { scopes } from '../../shared/wire/credential.ts'
 import { affinities, strategies } from '../../shared/wire/snapshot.ts'
@@ -34,7 +34,7 @@ import {
   readOptions,
   sealCredential,
 } from './endpoint.ts'
-import { amendTarget, deployOptions, makeTarget } from './target.ts'
+import { amendTarget, checkTarget, makeTarget } from './target.ts'
 import { makeWebhook, webhookOptions } from './webhook.ts'
 import { baseUrl, between, digest, flag, flags, line, modelName, oneOf, slug, timeMs, wholeBetween } from './fields.ts'
 
@@ -59,6 +59,8 @@ export type Resource<K extends Kind = Kind> = {
   amend(body: object, before: Row<K>, making: Making): Promise<Result<Amendment<K>, AdminRefusal>>
   /** Rules that span fields, on the row as it would be. */
   check(fields: Fields[K]): AdminRefusal | null
+  /** Why this row is not for people to change or delete now; absent: it always is. */
+  holder?(before: Row<K>, ports: Pick<AdminPorts, 'rollouts'>): Promise<AdminRefusal | null>
 }
 
 const branded = <Name extends string>(schema: v.GenericSchema<string, string>) =>
@@ -108,6 +110,9 @@ const region: Resource<'region'> = {
   check: noCheck,
 }
 
+/** Below nine tenths of its reference's score a version is another model, not a variant. In 1/10,000. */
+export const accuracyTargetBp = [9_000, 10_000] as const
+
 const patienceMs = v.nullable(wholeBetween(limits.modelWaitMsMin, limits.modelWaitMsMax))
 const modelOptions = {
   description: line(0, 2_000),
@@ -118,8 +123,7 @@ const modelOptions = {
   hedging: flag,
   ttftP95MsMax: v.nullable(wholeBetween(1, limits.deadlineMsMax)),
   tpotP95MsMax: v.nullable(wholeBetween(1, limits.deadlineMsMax)),
-  /** Below nine tenths of its reference's score it is another model, not a variant. */
-  accuracyTargetBp: wholeBetween(9_000, 10_000),
+  accuracyTargetBp: wholeBetween(...accuracyTargetBp),
   operatingPerS: v.nullable(between(0.01, 100_000)),
 }
 
@@ -166,8 +170,11 @@ const version: Resource<'version'> = {
   change: null,
   make: asItIs,
   amend: asNamed,
-  check({ id, parent }) {
-    return parent === id ? { reason: 'invalid_field', param: 'parent', detail: 'must be another version than itself' } : null
+  // That the parent is of the same model is for the store to see, which knows it.
+  check({ id, parent, quantisation, bits }) {
+    if (parent === id) return { reason: 'invalid_field', param: 'parent', detail: 'must be another version than itself' }
+    if (bits === null || quantisation !== null) return null
+    return { reason: 'invalid_field', param: 'bits', detail: 'must be left out where nothing was quantised: name the method in `quantisation`' }
   },
 }
 
@@ -274,6 +281,11 @@ const alias: Resource<'alias'> = {
     if (canary === stable) return { reason: 'invalid_field', param: 'canary', detail: 'must be another version than `stable`' }
     return null
   },
+  // What a rollout moves is moved by it alone: a write beside it would be undone, or would undo it.
+  async holder({ environment, model }, { rollouts }) {
+    const [live] = await rollouts.list({ environment, model, live: true, beforeSeq: null, limit: 1 })
+    return live ? { reason: 'rollout_active', environment, model, rollout: live.rollout.id } : null
+  },
 }
 
 /** A jurisdiction of regions. That a region has it is not required: without one the tenant is refused everything, which is what it says. */
@@ -345,7 +357,7 @@ const targetFields = {
   slots: wholeBetween(1, 10_000),
   operations: operationList,
   options: anyOptions,
-  deploy: deployOptions,
+  deploy: anyOptions,
 }
 
 const target: Resource<'target'> = {
@@ -369,7 +381,7 @@ const target: Resource<'target'> = {
   change: v.partial(v.strictObject({ ...targetFields, credential: v.unknown() })),
   make: makeTarget,
   amend: amendTarget,
-  check: noCheck,
+  check: checkTarget,
 }
 
 const webhook: Resource<'webhook'> = {
@@ -385,7 +397,11 @@ const webhook: Resource<'webhook'> = {
   }),
   change: v.partial(v.strictObject({ ...webhookOptions, disabled: flag })),
   make: makeWebhook,
-  amend: asNamed,
+  async amend(body, _, making) {
+    const change = body as Amendment<'webhook'>
+    const allowed = checkAddresses(change, making)
+    return allowed.ok ? ok(change) : allowed
+  },
   check: noCheck,
 }
 
@@ -407,12 +423,24 @@ const approval: Resource<'approval'> = {
     expiresAtMs: v.optional(approvalOptions.expiresAtMs, null),
   }),
   change: v.partial(v.strictObject(approvalOptions)),
-  async make(body, { actor }) {
-    return ok({ draft: { ...(body as Omit<Fields['approval'], 'approvedBy'>), approvedBy: actor }, shownOnce: {} })
+  async make(body, { actor, clock }) {
+    const fields = body as Omit<Fields['approval'], 'approvedBy'>
+    const timely = checkExpiry(fields.expiresAtMs, clock.nowMs())
+    return timely.ok ? ok({ draft: { ...fields, approvedBy: actor }, shownOnce: {} }) : timely
   },
   // Whoever changes it says so anew.
-  amend: (body, _, { actor }) => Promise.resolve(ok({ ...(body as Amendment<'approval'>), approvedBy: actor })),
+  async amend(body, _, { actor, clock }) {
+    const change = body as Amendment<'approval'>
+    const timely = checkExpiry(change.expiresAtMs ?? null, clock.nowMs())
+    return timely.ok ? ok({ ...change, approvedBy: actor }) : timely
+  },
   check: noCheck,
+}
+
+/** Refusal: invalid_field. To end an approval, delete it. */
+function checkExpiry(expiresAtMs: number | null, nowMs: number): Result<null, AdminRefusal> {
+  if (expiresAtMs === null || expiresAtMs > nowMs) return ok(null)
+  return err({ reason: 'invalid_field', param: 'expiresAtMs', detail: 'must lie in the future: to take an approval back, delete it' })
 }
 
 export const resources = {

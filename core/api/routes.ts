@@ -2,17 +2,38 @@
 
 import { Hono } from 'hono'
 import { limits } from '../../shared/limits.ts'
-import type { EndpointId } from '../../shared/ids.ts'
+import type { EndpointId, RolloutId, VersionId } from '../../shared/ids.ts'
 import { err, ok } from '../../shared/result.ts'
 import type { Fields, Kind, Row } from '../facts.ts'
 import type { AdminPorts } from '../ports.ts'
-import { answer, find, hearOfIt, refuse, shown, stampOf, statusOf, wrongMethod, type AdminEnv, type Answer, type Asked } from './asked.ts'
+import {
+  answer,
+  created,
+  find,
+  hearOfIt,
+  pageOf,
+  refuse,
+  shown,
+  stampOf,
+  statusOf,
+  wrongMethod,
+  type AdminEnv,
+  type Answer,
+  type Asked,
+} from './asked.ts'
 import { readChange, readFields, readJson } from './body.ts'
-import { pageParameters, readPage, readPageBelow, writeCursor } from './cursor.ts'
-import { etagOf, matches } from './if-match.ts'
+import { pageParameters, readPage, writeCursor } from './cursor.ts'
+import { addDeployments } from './deployments.ts'
+import { matches } from './if-match.ts'
+import { addLoadRuns } from './load-runs.ts'
+import { newestFirst } from './newest-first.ts'
 import { addOperations } from './operate.ts'
 import { readDryRun, readQuery } from './query.ts'
+import { addReports } from './reports.ts'
 import { resources, type Resource } from './resources.ts'
+import { addRolloutCommands } from './rollout-commands.ts'
+import { addRollouts } from './rollouts.ts'
+import { addVersions } from './versions.ts'
 
 export type { AdminEnv } from './asked.ts'
 
@@ -21,10 +42,20 @@ export function adminRoutes(ports: AdminPorts): Hono<AdminEnv> {
   const app = new Hono<AdminEnv>()
   for (const resource of Object.values(resources)) addResource(app, resource, ports)
   addOperations(app, ports)
+  addVersions(app, ports)
+  addReports(app, ports)
+  addLoadRuns(app, ports)
+  addRollouts(app, ports)
+  addRolloutCommands(app, ports)
+  addDeployments(app, ports)
   app.get('/audit', (c) => answer(c, listAudit(c, ports)))
   app.all('/audit', (c) => refuse(c, wrongMethod(c, 'GET')))
   app.get('/events', (c) => answer(c, listEvents(c, ports)))
   app.all('/events', (c) => refuse(c, wrongMethod(c, 'GET')))
+  app.get('/verdicts', (c) => answer(c, listVerdicts(c, ports)))
+  app.all('/verdicts', (c) => refuse(c, wrongMethod(c, 'GET')))
+  app.get('/webhooks/:id/deliveries', (c) => answer(c, listDeliveries(c, ports)))
+  app.all('/webhooks/:id/deliveries', (c) => refuse(c, wrongMethod(c, 'GET')))
   app.get('/status', (c) => answer(c, status(c, ports)))
   app.all('/status', (c) => refuse(c, wrongMethod(c, 'GET')))
   return app
@@ -58,31 +89,27 @@ async function list(c: Asked, resource: Resource, ports: AdminPorts): Promise<An
   return ok(pageOf(rows, page.value.limit, (row) => writeCursor(resource.kind, keyOf(resource, row))))
 }
 
-async function listAudit(c: Asked, ports: AdminPorts): Promise<Answer> {
-  const query = readQuery(c.req.url, pageParameters)
-  if (!query.ok) return query
-  const page = readPageBelow('audit', query.value)
-  if (!page.ok) return page
-  const rows = await ports.rows.audit({ ...page.value, limit: page.value.limit + 1 })
-  return ok(pageOf(rows, page.value.limit, (row) => writeCursor('audit', [String(row.seq)])))
-}
+const listAudit = (c: Asked, ports: AdminPorts): Promise<Answer> =>
+  newestFirst(c, { kind: 'audit', parameters: [] }, async (_query, page) => ok(await ports.rows.audit(page)))
 
 /** Of an endpoint that is gone too: its events outlive it. */
-async function listEvents(c: Asked, ports: AdminPorts): Promise<Answer> {
-  const query = readQuery(c.req.url, ['endpoint', ...pageParameters])
-  if (!query.ok) return query
-  const page = readPageBelow('events', query.value)
-  if (!page.ok) return page
-  const endpoint = (query.value['endpoint'] ?? null) as EndpointId | null
-  const rows = await ports.events.list({ ...page.value, endpoint, limit: page.value.limit + 1 })
-  return ok(pageOf(rows, page.value.limit, (row) => writeCursor('events', [String(row.seq)])))
-}
+const listEvents = (c: Asked, ports: AdminPorts): Promise<Answer> =>
+  newestFirst(c, { kind: 'events', parameters: ['endpoint'] }, async (query, page) =>
+    ok(await ports.events.list({ ...page, endpoint: (query['endpoint'] ?? null) as EndpointId | null })),
+  )
 
-function pageOf<R>(rows: readonly R[], limit: number, cursorOf: (row: R) => string): Response {
-  const items = rows.slice(0, limit)
-  const last = items.at(-1)
-  return Response.json({ items, nextCursor: rows.length > limit && last !== undefined ? cursorOf(last) : null })
-}
+/** Of a rollout or version that is gone too. */
+const listVerdicts = (c: Asked, ports: AdminPorts): Promise<Answer> =>
+  newestFirst(c, { kind: 'verdicts', parameters: ['rollout', 'version'] }, async (query, page) => {
+    const rollout = (query['rollout'] ?? null) as RolloutId | null
+    return ok(await ports.verdicts.list({ ...page, rollout, version: (query['version'] ?? null) as VersionId | null }))
+  })
+
+const listDeliveries = (c: Asked, ports: AdminPorts): Promise<Answer> =>
+  newestFirst(c, { kind: 'deliveries', parameters: [] }, async (_query, page) => {
+    const webhook = await find(c, resources.webhook, ports)
+    return webhook.ok ? ok(await ports.deliveries.list({ ...page, webhook: webhook.value.id })) : webhook
+  })
 
 async function read(c: Asked, resource: Resource, ports: AdminPorts): Promise<Answer> {
   const query = readQuery(c.req.url, [])
@@ -100,17 +127,16 @@ async function create(c: Asked, resource: Resource, ports: AdminPorts): Promise<
   if (!body.ok) return body
   const fields = readFields(resource.create, body.value)
   if (!fields.ok) return fields
-  const made = await resource.make(fields.value, { ...ports, actor: stamp.value.actor })
-  if (!made.ok) return made
-  const { draft, shownOnce } = made.value
+  const making = await resource.make(fields.value, { ...ports, actor: stamp.value.actor })
+  if (!making.ok) return making
+  const { draft, shownOnce } = making.value
   const wrong = resource.check(draft)
   if (wrong) return err(wrong)
-  const created = await ports.rows.create(resource.kind, draft, stamp.value)
-  if (!created.ok) return created
+  const made = await ports.rows.create(resource.kind, draft, stamp.value)
+  if (!made.ok) return made
   hearOfIt(c, ports)
-  const path = keyOf(resource, created.value).map(encodeURIComponent).join('/')
-  const headers = { location: `/admin/v1/${resource.path}/${path}`, etag: etagOf(created.value.generation) }
-  return ok(Response.json({ ...created.value, ...shownOnce }, { status: 201, headers }))
+  const key = keyOf(resource, made.value).map(encodeURIComponent).join('/')
+  return ok(created({ ...made.value, ...shownOnce }, `${resource.path}/${key}`, made.value.generation))
 }
 
 async function change(c: Asked, resource: Resource, ports: AdminPorts): Promise<Answer> {
@@ -127,6 +153,8 @@ async function change(c: Asked, resource: Resource, ports: AdminPorts): Promise<
   if (!before.ok) return before
   const matched = matches(c.req.header('if-match'), before.value.generation, true)
   if (!matched.ok) return matched
+  const held = await resource.holder?.(before.value, ports)
+  if (held) return err(held)
   const amended = await resource.amend(fields.value, before.value, { ...ports, actor: stamp.value.actor })
   if (!amended.ok) return amended
   const named = amended.value
@@ -155,6 +183,8 @@ async function remove(c: Asked, resource: Resource, ports: AdminPorts): Promise<
     if (!before.ok) return before
     const matched = matches(ifMatch, before.value.generation, false)
     if (!matched.ok) return matched
+    const held = await resource.holder?.(before.value, ports)
+    if (held) return err(held)
     if (dryRun.value) return previewRemove(resource, before.value, ports)
     const removed = await ports.rows.remove(resource.kind, before.value, stamp.value)
     if (removed.ok) {

@@ -47,6 +47,8 @@ export type Hearing = {
   readonly lastGoodAtMs: number | null
   /** It was out and waits for something to prove it well: where nobody is sent to it, only a probe can. */
   readonly onTrial: boolean
+  /** Its version is about to be given traffic: its first answers are asked for by us, one after another. */
+  readonly toWarm: boolean
 }
 
 /**
@@ -55,7 +57,8 @@ export type Hearing = {
  */
 export function isDue(kind: ProbeKind, record: ProbeRecord, hearing: Hearing): boolean {
   if (record.open[kind]) return false
-  if (kind === 'generation' && isTrialDue(record, hearing)) return answersHealth(record) && canGenerate(record, hearing)
+  if (kind === 'generation' && (isTrialDue(record, hearing) || isWarmingDue(record, hearing)))
+    return answersHealth(record) && canGenerate(record, hearing)
   // Further away than a whole interval it was set by a clock that has since stepped back.
   const leftMs = (record.nextAtMs[kind] ?? 0) - hearing.nowMs
   if (leftMs > 0 && leftMs <= everyMs[kind]) return false
@@ -83,6 +86,14 @@ const canGenerate = ({ last, engine }: ProbeRecord, { nowMs }: Hearing): boolean
 /** One on trial is asked as often as for its health. */
 const isTrialDue = ({ last }: ProbeRecord, { onTrial, nowMs }: Hearing): boolean =>
   onTrial && nowMs - (last.generation?.atMs ?? 0) >= limits.livenessEveryMs
+
+/** Until enough were good, or as many failed: then it is asked like any other, and one that came right later is found out. */
+const isWarmingDue = ({ last, generations: { good, failed } }: ProbeRecord, { toWarm, nowMs }: Hearing): boolean =>
+  toWarm &&
+  good < limits.warmRequestsMin &&
+  failed < limits.warmRequestsMin &&
+  // A clock that has stepped back must not hold it up.
+  Math.abs(nowMs - (last.generation?.atMs ?? 0)) >= limits.warmEveryMs
 
 /** Before its ledger has spoken nobody knows what an endpoint has served: a core that has just woken must not ask all of them for a token. */
 function isQuiet({ generationGoodAtMs }: ProbeRecord, { nowMs, alive, lastGoodAtMs }: Hearing): boolean {

@@ -22,6 +22,8 @@ export type Probing = {
   readonly lastGoodAtMs: ReadonlyMap<EndpointId, number | null>
   /** Those that were out and wait to be proven well; absent: none. */
   readonly onTrial?: ReadonlySet<EndpointId>
+  /** Those of a version that must be warm before it is given traffic; absent: none. */
+  readonly toWarm?: ReadonlySet<EndpointId>
   readonly nowMs: number
 }
 
@@ -90,13 +92,14 @@ function ordersOf(endpoint: CatalogueEndpoint, orders: Map<CellId, ProbeOrder[]>
   return known
 }
 
-function hearingOf(endpoint: CatalogueEndpoint, { alive, lastGoodAtMs, onTrial, nowMs }: Probing): Hearing {
+function hearingOf(endpoint: CatalogueEndpoint, { alive, lastGoodAtMs, onTrial, toWarm, nowMs }: Probing): Hearing {
   const { id } = endpoint
   return {
     nowMs,
     alive: alive.get(cellOf(endpoint)) ?? null,
     lastGoodAtMs: lastGoodAtMs.get(id) ?? null,
     onTrial: onTrial?.has(id) ?? false,
+    toWarm: toWarm?.has(id) ?? false,
   }
 }
 

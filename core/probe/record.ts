@@ -23,6 +23,7 @@ export function newRecord(endpoint: CatalogueEndpoint, keptLiveness: KeptLivenes
     service: null,
     generationBad: 0,
     generationGoodAtMs: null,
+    generations: { good: 0, failed: 0 },
   }
 }
 
@@ -91,8 +92,12 @@ function withProbe(record: ProbeRecord, kind: ProbeKind, probe: Probe): ProbeRec
   switch (kind) {
     case 'liveness':
       return { ...next, liveness: observe(record.liveness, probe.ok) }
-    case 'generation':
-      return probe.ok ? { ...next, generationBad: 0, generationGoodAtMs: probe.atMs } : { ...next, generationBad: record.generationBad + 1 }
+    case 'generation': {
+      const { good, failed } = record.generations
+      return probe.ok
+        ? { ...next, generationBad: 0, generationGoodAtMs: probe.atMs, generations: { good: good + 1, failed } }
+        : { ...next, generationBad: record.generationBad + 1, generations: { good, failed: failed + 1 } }
+    }
     case 'metrics':
     case 'status':
       return next

@@ -74,7 +74,7 @@ async function call(target: Called, telling: Telling, state: TellState, ports: C
       const answer = ofMembers(told, target.members)
       const atMs = ports.clock.nowMs()
       const blocks = takeBlocks(record, answer, atMs)
-      telling.hear({ blocks, probes: answer.probes })
+      telling.hear({ cell: target.cell, blocks, probes: answer.probes })
       state.generationFloor = Math.max(state.generationFloor, answer.generation)
       if (number > record.lastAnswered) note(record, answer, { number, atMs, loadsSeq: exchange.loads?.seq ?? null })
     })

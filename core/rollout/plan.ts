@@ -5,6 +5,7 @@
 import type { Environment, ModelName, RegionName, RolloutId, VersionId } from '../../shared/ids.ts'
 import { limits } from '../../shared/limits.ts'
 import type { GateAnswer, GateMode } from '../../shared/wire/gate.ts'
+import { differencesOf, type Difference } from '../differences.ts'
 import { faultsOf, needsOf, samplesOf, type Needs, type Step } from './steps.ts'
 
 /** A version's row, whatever it says beside these. */
@@ -69,8 +70,6 @@ export type PlanReason =
   | 'capacity_missing'
   | 'capacity_unknown'
 
-export type Difference = { readonly field: string; readonly from: unknown; readonly to: unknown }
-
 export type Plan = {
   readonly from: VersionId | null
   readonly to: VersionId
@@ -107,26 +106,6 @@ export function planOf(asked: Asked, world: World): Plan {
     refusals: refusalsOf(asked, world),
   }
 }
-
-// ---- The versions' difference ----
-
-/** Fields of the row's keeping, in which any two versions differ. */
-const kept: readonly string[] = ['id', 'generation', 'createdAtMs', 'updatedAtMs']
-
-/** The fields in which two rows differ, by name; within objects each field for itself, as `flags.ctx`. What one has not is null. */
-export function differencesOf(from: Readonly<Record<string, unknown>>, to: Readonly<Record<string, unknown>>): readonly Difference[] {
-  const names = [...new Set([...Object.keys(from), ...Object.keys(to)])].filter((name) => !kept.includes(name)).toSorted()
-  return names.flatMap((field) => within(field, from[field] ?? null, to[field] ?? null))
-}
-
-function within(field: string, from: unknown, to: unknown): readonly Difference[] {
-  if (!isObject(from) || !isObject(to)) return JSON.stringify(from) === JSON.stringify(to) ? [] : [{ field, from, to }]
-  const names = [...new Set([...Object.keys(from), ...Object.keys(to)])].toSorted()
-  return names.flatMap((name) => within(`${field}.${name}`, from[name] ?? null, to[name] ?? null))
-}
-
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
 
 // ---- Room ----
 

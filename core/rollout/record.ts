@@ -4,6 +4,7 @@
 import type { Environment, ModelName, RolloutId, VersionId } from '../../shared/ids.ts'
 import { assert } from '../../shared/result.ts'
 import type { GateAnswer, GateMode, GateName } from '../../shared/wire/gate.ts'
+import { livePhases } from '../in-use.ts'
 import type { Step } from './steps.ts'
 
 /** Shifting, baking and judging are the parts of a step, and together the state `running`. */
@@ -27,14 +28,12 @@ export type Phase = (typeof phases)[number]
 
 /** A rollout in one of these is over for good: going back, or trying again, is another rollout. */
 const ends: readonly Phase[] = ['succeeded', 'rolled_back', 'superseded', 'rejected']
-/** In these the rollout moves the alias, and holds it against other rollouts. */
-const livePhases: readonly Phase[] = ['warming', 'shifting', 'baking', 'judging', 'paused', 'promoting', 'aborting']
 const runningPhases: readonly Phase[] = ['shifting', 'baking', 'judging']
 /** In these alone the canary may have a weight. */
 const weightedPhases: readonly Phase[] = [...runningPhases, 'paused', 'promoting']
 
 export const isOver = ({ phase }: Pick<Rollout, 'phase'>): boolean => ends.includes(phase)
-export const isLive = ({ phase }: Pick<Rollout, 'phase'>): boolean => livePhases.includes(phase)
+export const isLive = ({ phase }: Pick<Rollout, 'phase'>): boolean => livePhases.some((each) => each === phase)
 export const isRunning = ({ phase }: Pick<Rollout, 'phase'>): boolean => runningPhases.includes(phase)
 
 /**
@@ -119,6 +118,14 @@ export type Rollout = {
   /** Until then the old version keeps its capacity after success; null before, and once it was released. */
   readonly stableHeldUntilMs: number | null
   readonly last: Transition | null
+}
+
+/** What the model's row asks of its versions (core/facts.ts, Fields). */
+export type Objectives = {
+  readonly ttftP95MsMax: number | null
+  readonly tpotP95MsMax: number | null
+  readonly accuracyTargetBp: number
+  readonly operatingPerS: number | null
 }
 
 type By = { readonly actor: string; readonly reason: string }
@@ -229,19 +236,6 @@ export type Making = Pick<
   'id' | 'environment' | 'model' | 'from' | 'to' | 'steps' | 'gates' | 'plannedRequests' | 'salt' | 'createdBy' | 'fourEyes'
 > &
   Partial<Pick<Rollout, 'retryOf' | 'rollbackOf'>>
-
-/** Whether a version must keep its endpoints: an alias of any environment names it, or a live rollout does, or one that succeeded holds it. */
-export function isInUse(
-  version: VersionId,
-  aliases: readonly { readonly stable: VersionId; readonly canary: VersionId | null }[],
-  rollouts: readonly Rollout[],
-): boolean {
-  const isHeld = (each: Rollout): boolean => each.stableHeldUntilMs !== null && each.from === version
-  const isMoved = (each: Rollout): boolean => isLive(each) && (each.from === version || each.to === version)
-  return (
-    aliases.some(({ stable, canary }) => stable === version || canary === version) || rollouts.some((each) => isHeld(each) || isMoved(each))
-  )
-}
 
 /** Throws where a rollout is what none can be: only a bug brings that about. */
 export function assertSound(rollout: Rollout): void {

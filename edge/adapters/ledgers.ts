@@ -9,7 +9,7 @@ import type { CellId, LeaseId, OriginName } from '../../shared/ids.ts'
 import type { Ask, AskAnswer, Charge, LedgerCalls, News, Report, Settled } from '../../shared/wire/ledger.ts'
 import type { Ledgers, Question } from '../ports.ts'
 import { askForCredits, countRequest, keepCredits, takeCredit, type CreditMemory } from '../route/credits.ts'
-import { count, emptyOutbox, noteRoundTrip, put, putBack, takeReport, type Outbox } from '../route/outbox.ts'
+import { arrived, count, emptyOutbox, noteRoundTrip, put, putBack, putTrial, takeReport, type Outbox } from '../route/outbox.ts'
 
 /** What one isolate knows of one ledger. */
 type Known = {
@@ -75,10 +75,14 @@ export function ledgers(memory: LedgerMemory, sources: LedgerSources): Ledgers {
     }
   }
 
-  /** Sees to it that the outbox leaves, if no question takes it along before. A promise of another request is believed for a second. */
   const leave = (cell: CellId, atOnce: boolean): void => {
+    if (atOnce || knownOf(cell).tight) afterResponse(flush(cell))
+    else leaveSoon(cell)
+  }
+
+  /** Sees to it that the outbox leaves, if no question takes it along before. A promise of another request is believed for a second. */
+  const leaveSoon = (cell: CellId): void => {
     const known = knownOf(cell)
-    if (atOnce || known.tight) return afterResponse(flush(cell))
     const nowMs = clock.nowMs()
     if (known.flushPromisedAtMs !== null && nowMs - known.flushPromisedAtMs < limits.flushTrustMs) return
     known.flushPromisedAtMs = nowMs
@@ -93,6 +97,7 @@ export function ledgers(memory: LedgerMemory, sources: LedgerSources): Ledgers {
     if (answer) {
       hear(cell, answer)
       if (report) rememberTold(known, report)
+      if (report && arrived(known.outbox, report)) leaveSoon(cell)
     } else if (report) putBack(known.outbox, report, (lease) => known.live.has(lease))
     return answer
   }
@@ -229,6 +234,12 @@ export function ledgers(memory: LedgerMemory, sources: LedgerSources): Ledgers {
       count(ways, way)
       // Those who asked were counted by the ledger itself.
       if (way !== 'leased') count(arrivals, origin)
+    },
+
+    tally: (cell, tally) => {
+      putTrial(knownOf(cell).outbox, tally)
+      // It frees no place: it need not hurry where places are scarce.
+      leaveSoon(cell)
     },
 
     begunSince: (cell, sinceMs) => {

@@ -2,24 +2,9 @@
 // shows the headers it was sent in an error page is not rare.
 
 import { limits } from '../../shared/limits.ts'
+import { redactedText } from '../../shared/redact.ts'
 
-const detailCharsMax = 500
-/** An error's causes are told down to this depth. */
-const causesMax = 4
-const mark = '[redacted]'
-
-export function redactedText(text: string, secrets: readonly string[]): string {
-  return secrets.reduce((left, secret) => left.replaceAll(secret, mark), text)
-}
-
-/** An error and what caused it in one line, without the secrets. */
-export function detailOf(cause: unknown, secrets: readonly string[]): string {
-  const words: string[] = []
-  for (let error = cause; words.length < causesMax && error !== undefined; error = error instanceof Error ? error.cause : undefined) {
-    words.push(error instanceof Error ? error.message || error.name : typeof error === 'string' ? error : 'no reason given')
-  }
-  return redactedText(words.join(': '), secrets).slice(0, detailCharsMax)
-}
+export { detailOf, redactedText } from '../../shared/redact.ts'
 
 /** At most limits.errorBodyBytesMax of an error's body, as text without the secrets. What cannot be read counts as the end. */
 export async function redactedError(body: ReadableStream<Uint8Array> | null, secrets: readonly string[]): Promise<string> {

@@ -4,10 +4,12 @@
 import { secretsOf, type AwsCredential } from '../../shared/endpoint-credential.ts'
 import { limits } from '../../shared/limits.ts'
 import { err, ok, type Result } from '../../shared/result.ts'
-import { readSageMakerUrl, type SageMakerPlace } from '../../shared/sagemaker.ts'
+import { controlPlaneOf, readSageMakerUrl, type SageMakerPlace } from '../../shared/sagemaker.ts'
 import type { ServiceStatus } from '../../shared/wire/probe.ts'
 import type { Endpoint } from '../../shared/wire/snapshot.ts'
 import { detailOf, redactedText } from './redact.ts'
+
+export { controlPlaneOf } from '../../shared/sagemaker.ts'
 
 /** Why there is no status, in words without credentials; `status` is null where nothing was answered. */
 export type StatusFailure = { readonly detail: string; readonly status: number | null }
@@ -71,18 +73,6 @@ async function signed(place: SageMakerPlace, credential: AwsCredential) {
     body,
   })
   return { url, headers: { ...headers, 'user-agent': 'isochrone' }, body }
-}
-
-/**
- * Where the control plane answers: `https://api.sagemaker.<region>.amazonaws.com/`, also beside a runtime's VPC endpoint, whose own name
- * says nothing of the control plane's. A host that is not Amazon's stands in for both.
- */
-export function controlPlaneOf({ base, region }: SageMakerPlace): string {
-  const { origin, hostname } = new URL(base)
-  const [domain] = /\.amazonaws\.com(?:\.cn)?$/.exec(hostname) ?? []
-  if (domain === undefined) return `${origin}/`
-  const api = /(?:runtime|sagemaker)-fips\./.test(hostname) ? 'api-fips' : 'api'
-  return `https://${api}.sagemaker.${region}${domain}/`
 }
 
 /** The body as text, or null when it is longer; then the rest is left unread. */

@@ -4,6 +4,7 @@
 import { limits } from '../../shared/limits.ts'
 import type { EndpointId, OriginName } from '../../shared/ids.ts'
 import type { Block, EndpointBlock, Settled } from '../../shared/wire/ledger.ts'
+import { readTally, sumUp, type TrialSums } from '../../shared/wire/tally.ts'
 
 type Counts = { -readonly [Field in keyof EndpointBlock]-?: number }
 type RoundTrips = { count: number; msSum: number }
@@ -15,6 +16,7 @@ type Draft = {
   readonly arrivals: Map<OriginName, number>
   readonly roundTrips: Map<OriginName, RoundTrips>
   readonly ways: Map<string, number>
+  readonly trials: TrialSums
 }
 
 export type Blocks = {
@@ -31,6 +33,7 @@ const newDraft = (fromMs: number): Draft => ({
   arrivals: new Map(),
   roundTrips: new Map(),
   ways: new Map(),
+  trials: new Map(),
 })
 
 export const newBlocks = (nowMs: number): Blocks => ({ draft: newDraft(nowMs), closed: [], lastSeq: 0, toldSeq: 0 })
@@ -71,10 +74,17 @@ export function countRoundTrip(blocks: Blocks, origin: OriginName, ms: number): 
   sum.msSum += ms
 }
 
+/** Counts what a version did, as an isolate tells it: not what cannot be true, is of so long ago that nobody judges by it, or of what is to come. */
+export function countTrial(blocks: Blocks, told: unknown, nowMs: number): void {
+  const tally = readTally(told)
+  if (!tally || tally.slotMs < nowMs - limits.rolloutBlockLateMsMax || tally.slotMs > nowMs + limits.rolloutBlockMs) return
+  sumUp(blocks.draft.trials, tally, limits.trialsHeldMax)
+}
+
 /** Ends the block under way, if anything is in it, and begins the next. */
 export function close(blocks: Blocks, nowMs: number): void {
   const { draft } = blocks
-  if (draft.endpoints.size + draft.arrivals.size + draft.roundTrips.size + draft.ways.size > 0) {
+  if (draft.endpoints.size + draft.arrivals.size + draft.roundTrips.size + draft.ways.size + draft.trials.size > 0) {
     blocks.lastSeq++
     blocks.closed = bounded([...blocks.closed, blockOf(draft, blocks.lastSeq, nowMs)], blocks.toldSeq)
   }
@@ -110,6 +120,7 @@ function sum(older: Block, newer: Block): Block {
     for (const [origin, trips] of entries(block.roundTrips))
       addTo(slot(draft.roundTrips, origin, limits.blockOriginsMax, noRoundTrips), trips)
     for (const [way, n] of entries(block.ways)) increase(draft.ways, way, n, limits.blockWaysMax)
+    for (const tally of block.trials ?? []) sumUp(draft.trials, tally, limits.trialsHeldMax)
   }
   return blockOf(draft, newer.seq, newer.untilMs)
 }
@@ -123,6 +134,7 @@ const blockOf = (draft: Draft, seq: number, untilMs: number): Block => ({
   arrivals: Object.fromEntries(draft.arrivals),
   roundTrips: Object.fromEntries(draft.roundTrips),
   ways: Object.fromEntries(draft.ways),
+  ...(draft.trials.size > 0 ? { trials: [...draft.trials.values()] } : {}),
 })
 
 const noCounts = (): Counts => ({

@@ -10,12 +10,13 @@ import { close, confirm, unconfirmed } from './blocks.ts'
 import { keep as keepBreaker, restore as restoreBreaker, tryOut, type KeptBreaker } from './breaker.ts'
 import { deadlineWithin, expire, expireCredits, findLease, grant, settle as takeBack, type Lease } from './leases.ts'
 import { isOutByCore, isWithheld, loadOf, membersFor } from './members.ts'
-import { placeFor, spend, type Decision } from './place.ts'
+import { copyFor, placeFor, spend, type Decision } from './place.ts'
 import { findWaiting, inOrder, queueLength } from './queue.ts'
 import { fold } from './returns.ts'
 import { serviceMs, startFrom } from './speed.ts'
 import { isCoreGone, loadNow, newsFor, noteOffered, take, takeLoads, type Book } from './state.ts'
-import { deny, pump, withoutRoom } from './waiting.ts'
+import { deny, denyWithdrawn, pump, withoutRoom } from './waiting.ts'
+import { isWithdrawn } from './withdrawal.ts'
 
 export { loadNow, newBook, take, takeLoads, type Book } from './state.ts'
 export { awaitGrant, queuedUntilMs } from './waiting.ts'
@@ -39,8 +40,10 @@ function decide(book: Book, asked: Ask, nowMs: number, random: Random): Decision
   if (held) return { lease: { endpoint: held.endpoint } }
   const waiting = findWaiting(book.queue, asked.leaseId)
   if (waiting) return { queued: { predictedMs: waiting.predictedMs } }
+  if (isWithdrawn(book.aliases, asked)) return { denied: 'withdrawn' }
   const members = membersFor(book.members, asked)
   if (members.length === 0) return { denied: 'no_endpoint' }
+  if (asked.shadow) return copyFor(book, asked, members, { snapshot, nowMs, random })
   const refused = spend(book, asked, members, nowMs)
   if (refused) return { denied: refused }
   // A place may have come free with time alone: it belongs to who waits.
@@ -65,6 +68,7 @@ export function report(book: Book, flush: Flush, nowMs: number, random: Random):
 export function exchange(book: Book, given: Exchange, nowMs: number, random: Random): Omit<ExchangeAnswer, 'probes'> {
   book.heardAtMs = nowMs
   if (given.snapshot) take(book, given.snapshot, given.delta ?? null)
+  if (given.snapshot) denyWithdrawn(book, nowMs)
   if (given.loads) takeLoads(book, given.loads)
   sweep(book, nowMs, random)
   if (given.confirmed?.life === book.life) confirm(book.blocks, given.confirmed.seq)

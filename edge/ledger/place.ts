@@ -14,6 +14,7 @@ import { matchedBlocks, remember } from './prefix-index.ts'
 import { queueLength } from './queue.ts'
 import { p95Ms } from './speed.ts'
 import { classOf, inPanic, modelOf, useOf, type Book, type Moment } from './state.ts'
+import { isUnserved } from './withdrawal.ts'
 
 /** What is answered, apart from the news that every answer brings. */
 export type Decision = Partial<Omit<AskAnswer, keyof News>>
@@ -64,6 +65,26 @@ export function placeFor(book: Book, asked: Ask, members: readonly Member[], mom
   return decided({ lease, ...(credits.length > 0 ? { credits } : {}), ...seen })
 }
 
+/**
+ * A place for a copy that reaches nobody: only while plenty of the version's places are free and nobody waits; elsewhere it is denied at once.
+ * It is neither queued nor sent on, gets no leases ahead, and counts neither as demand nor for second attempts.
+ */
+export function copyFor(book: Book, asked: Ask, members: readonly Member[], moment: Moment): Decision {
+  if (queueLength(book.queue) > 0 || freeShareOf(book, members, moment) < limits.shadowFreeShareMin) return { denied: 'no_room' }
+  const { decision } = placeFor(book, { ...asked, credits: 0, spilledFrom: book.cell }, members, moment)
+  return decision ?? { denied: 'no_room' }
+}
+
+/** Part of the places that may be used now and are free; none where nobody may be used. */
+function freeShareOf(book: Book, members: readonly Member[], { snapshot, nowMs }: Moment): number {
+  const choices = members.filter((member) => !isWithheld(member))
+  const view = { snapshot, leases: book.leases, promptTokensOf: () => null }
+  const usable = candidatesOf(choices, view, nowMs).filter(({ out }) => !out)
+  const places = usable.reduce((sum, { cap }) => sum + cap, 0)
+  const free = usable.reduce((sum, { cap, inFlight }) => sum + Math.max(0, cap - inFlight), 0)
+  return places > 0 ? free / places : 0
+}
+
 /** Tokens of the prompt that an endpoint has not seen, by its blocks; null where the blocks tell nothing. */
 const tokensOf = (book: Book, asked: Ask) => (endpoint: EndpointId) => {
   const blocks = asked.affinity?.blocks ?? []
@@ -74,9 +95,9 @@ function give(book: Book, asked: Ask, picked: Picked & { readonly onTrial: boole
   const { version, operation = null, deadlineMs } = asked
   const trial = picked.onTrial ? { trial: true } : {}
   grant(book.leases, asked.leaseId, { endpoint: picked.id, deadlineMs, version, operation, kind: 'granted', sinceMs: nowMs, ...trial })
-  if (purposeOf(asked) === 'first') countAttempt(book.budget, 'first', nowMs)
+  if (purposeOf(asked) === 'first' && !asked.shadow) countAttempt(book.budget, 'first', nowMs)
   if (asked.affinity && asked.affinity.blocks.length > 0) remember(book.turns.prefixes, picked.id, asked.affinity.blocks)
-  const hedgeAfterMs = asked.purpose === 'hedge' ? null : hedgeAfter(book, asked, nowMs)
+  const hedgeAfterMs = asked.purpose === 'hedge' || asked.shadow ? null : hedgeAfter(book, asked, nowMs)
   return { endpoint: picked.id, affinity: picked.affinity, hedgeAfterMs }
 }
 
@@ -95,7 +116,7 @@ type Ahead = { readonly choices: readonly Member[]; readonly rule: Rule }
 /** Leases ahead, out of what is free and nobody waits for. */
 function aheadFor(book: Book, asked: Ask, { choices, rule }: Ahead, { snapshot, nowMs, random }: Moment): readonly Credit[] {
   const wanted = Math.min(asked.credits ?? 0, limits.creditsMax)
-  if (wanted <= 0 || asked.affinity || queueLength(book.queue) > 0) return []
+  if (wanted <= 0 || asked.affinity || queueLength(book.queue) > 0 || isUnserved(book.aliases, asked)) return []
   const view = { snapshot, leases: book.leases, promptTokensOf: () => null }
   const credits: Credit[] = []
   for (let number = 0; number < wanted; number++) {

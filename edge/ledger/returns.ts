@@ -4,7 +4,7 @@ import { limits } from '../../shared/limits.ts'
 import type { Random } from '../../shared/random.ts'
 import type { LeaseId, OriginName } from '../../shared/ids.ts'
 import type { Charge, OutcomeKind, Report, Settled } from '../../shared/wire/ledger.ts'
-import { countArrival, countOutcome, countRoundTrip, countWay } from './blocks.ts'
+import { countArrival, countOutcome, countRoundTrip, countTrial, countWay } from './blocks.ts'
 import { isOut, observe, stateOf } from './breaker.ts'
 import { noteHeld } from './cell-load.ts'
 import { count as countAttempt } from './budget.ts'
@@ -31,6 +31,7 @@ export function fold(book: Book, told: Report, nowMs: number, random: Random): v
   for (const [origin, count] of Object.entries(told.arrivals ?? {})) countArrival(book.blocks, origin as OriginName, count)
   for (const { origin, ms } of told.roundTrips ?? []) countRoundTrip(book.blocks, origin, ms)
   for (const [way, count] of Object.entries(told.ways ?? {})) countWay(book.blocks, way, count)
+  for (const tally of told.trials?.slice(0, limits.trialsHeldMax) ?? []) countTrial(book.blocks, tally, nowMs)
   if (told.settled.length > 0) pump(book, nowMs, random)
 }
 

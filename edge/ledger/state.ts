@@ -20,6 +20,7 @@ import { forget, newPrefixIndex } from './prefix-index.ts'
 import { newQueue, queuedByVersion, queueLength, type Queue } from './queue.ts'
 import { newSmooth } from './smooth.ts'
 import { ttftMs, type ClassTimes } from './speed.ts'
+import { aliasesOf, type Aliases } from './withdrawal.ts'
 
 export type Book = {
   readonly cell: CellId
@@ -28,6 +29,8 @@ export type Book = {
   snapshot: Snapshot | null
   /** The last changes, each of the one before, up to the snapshot at hand: isolates that are a little behind are told no more than that. */
   deltas: readonly Delta[]
+  /** The snapshot's aliases by name. */
+  aliases: Aliases
   loads: ModelLoads | null
   readonly members: Members
   readonly leases: Leases
@@ -59,6 +62,7 @@ export const newBook = (cell: CellId, life: string, nowMs: number): Book => ({
   life,
   snapshot: null,
   deltas: [],
+  aliases: new Map(),
   loads: null,
   members: new Map(),
   leases: noLeases(),
@@ -83,6 +87,7 @@ export function take(book: Book, snapshot: Snapshot, delta: Delta | null = null)
   const known = book.snapshot?.generation ?? 0
   if (snapshot.generation <= known) return
   book.snapshot = snapshot
+  book.aliases = aliasesOf(snapshot)
   book.deltas = delta?.from === known ? [...book.deltas, delta].slice(-limits.deltasKeptMax) : []
   const before = new Map(book.members)
   renew(

@@ -9,7 +9,8 @@ import { elsewhere } from './elsewhere.ts'
 import { membersFor } from './members.ts'
 import { explained, placeFor, type Decision, type Place } from './place.ts'
 import { aheadOf, enqueue, entryFor, findWaiting, inOrder, leave, queueLength, waitsUntilMs } from './queue.ts'
-import { classOf, presentLoad, type Book, type Moment } from './state.ts'
+import { classOf, newsFor, presentLoad, type Book, type Moment } from './state.ts'
+import { isWithdrawn } from './withdrawal.ts'
 
 /** What becomes of a request that has to wait for one of the place's candidates. */
 export function withoutRoom(book: Book, asked: Ask, { candidates }: Place, moment: Moment): Decision {
@@ -60,6 +61,16 @@ export function deny(book: Book, leaseId: LeaseId, nowMs: number): boolean {
   const waiting = leave(book.queue, leaseId)
   if (waiting) tellWaiter(book, leaseId, waited(book, null, 'no_room', nowMs - waiting.sinceMs, nowMs), nowMs)
   return waiting !== null
+}
+
+/** Ends the waits of those whose version their alias no longer serves. They are told of the snapshot that says so. */
+export function denyWithdrawn(book: Book, nowMs: number): void {
+  for (const { ask: asked, sinceMs } of inOrder(book.queue)) {
+    if (!isWithdrawn(book.aliases, asked)) continue
+    leave(book.queue, asked.leaseId)
+    const answer = { lease: null, denied: 'withdrawn' as const, waitedMs: nowMs - sinceMs, ...newsFor(book, asked, nowMs) }
+    tellWaiter(book, asked.leaseId, answer, nowMs)
+  }
 }
 
 function tellWaiter(book: Book, leaseId: LeaseId, answer: WaitAnswer, atMs: number): void {

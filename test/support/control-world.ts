@@ -9,6 +9,7 @@ import type { LoopPorts } from '../../core/ports.ts'
 import { cellIdOf, type EndpointId } from '../../shared/ids.ts'
 import { origins } from '../../shared/geo.ts'
 import { limits } from '../../shared/limits.ts'
+import { fakeStores } from './rollout-stores.ts'
 import { seededRandom, type Random } from '../../shared/random.ts'
 import { signerOf } from '../../shared/signature.ts'
 import type { Block, EndpointBlock, EndpointLoad, Exchange, ExchangeAnswer } from '../../shared/wire/ledger.ts'
@@ -57,6 +58,7 @@ export class ControlWorld {
       published: null,
       keptLiveness: {},
       keptHealth: { judged: [], waiting: [] },
+      keptRollouts: { looks: [] },
       copied: { seq: 0, afterKey: null },
       generationFloor: 0,
     })
@@ -100,7 +102,6 @@ export class ControlWorld {
       // Everything outside answers, so no wait ever ends by itself.
       timer: { sleep: (_, signal) => new Promise((resolve) => signal?.addEventListener('abort', () => resolve(), { once: true })) },
       random: this.#random,
-      catalogue: { seq: () => Promise.resolve(this.#catalogue.seq), load: () => Promise.resolve(structuredClone(this.#catalogue)) },
       credentials: {
         ofKey: () => Promise.resolve(null),
         ofTenant: () => Promise.resolve([]),
@@ -115,12 +116,24 @@ export class ControlWorld {
         dropCredential: nothing,
       },
       events: { append: (events) => this.#append(events) },
+      ...fakeStores(),
+      // After what the stores bring: the catalogue is this world's own.
+      catalogue: { seq: () => Promise.resolve(this.#catalogue.seq), load: () => Promise.resolve(structuredClone(this.#catalogue)) },
+      deployers: {
+        bring: (_, { id }) => Promise.resolve({ state: 'ready', detail: '', servedName: id }),
+        remove: () => Promise.resolve({ state: 'gone', detail: '' }),
+        credentialFor: () => Promise.resolve(null),
+      },
+      poster: { post: () => Promise.resolve({ status: 204, error: null, retryAfterMs: null }) },
+      openSecret: () => Promise.resolve(null),
+      freshId: () => 'fresh',
       signer: () => signerOf('a secret of the bench, long enough'),
       memory: {
         restore: () => new Promise(() => undefined),
         keepPublished: (published) => Promise.resolve(void structuredClone(published)),
         keepLiveness: (liveness) => Promise.resolve(void structuredClone(liveness)),
         keepHealth: (health) => Promise.resolve(void structuredClone(health)),
+        keepRollouts: (rollouts) => Promise.resolve(void structuredClone(rollouts)),
         keepCopied: nothing,
       },
     }

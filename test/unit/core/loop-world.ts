@@ -8,6 +8,7 @@ import type {
   EndpointEvent,
   KeptHealth,
   KeptLiveness,
+  KeptRollouts,
   LoopState,
   Published,
 } from '../../../core/facts.ts'
@@ -22,6 +23,7 @@ import type { ModelLoads } from '../../../shared/wire/loads.ts'
 import type { EngineRecord, ProbeOrder, ProbeResult } from '../../../shared/wire/probe.ts'
 import { apply } from '../../../shared/wire/delta.ts'
 import type { Region, Snapshot } from '../../../shared/wire/snapshot.ts'
+import { fakeStores } from '../../support/rollout-stores.ts'
 
 export const never = <T>(): Promise<T> => new Promise<T>(() => undefined)
 
@@ -110,6 +112,19 @@ export const credential = (id: string, tenant = 'acme', disabled = false): Crede
   residency: null,
 })
 
+type Through = <T>(effect: () => T | Promise<T>) => Promise<T>
+
+/** The same store, each call of which goes the way of all calls outside: it may hang, fail, or be the last. */
+function through<Store extends object>(way: Through, store: Store): Store {
+  return new Proxy(store, {
+    get: (target, name) => {
+      const method: unknown = Reflect.get(target, name)
+      if (typeof method !== 'function') return method
+      return (...args: readonly unknown[]) => way(async () => structuredClone(await Reflect.apply(method, target, structuredClone(args))))
+    },
+  })
+}
+
 export class World {
   readonly clock = new HandClock()
   /** Everything that was done to the outside, in order. */
@@ -137,12 +152,25 @@ export class World {
   events: EndpointEvent[] = []
   kv = new Map<string, unknown>()
   kvMood: 'live' | 'hang' | 'fail' = 'live'
-  stored: { published: Published | null; liveness: KeptLiveness; health: KeptHealth; copied: Copied } = {
+  stored: { published: Published | null; liveness: KeptLiveness; health: KeptHealth; rollouts: KeptRollouts; copied: Copied } = {
     published: null,
     liveness: {},
     health: { judged: [], waiting: [] },
+    rollouts: { looks: [] },
     copied: { seq: 0, afterKey: null },
   }
+  /** Rollouts, and what belongs to them. */
+  readonly stores = fakeStores()
+  /** What deployers say of a version at a target; one that is not here is there at once. */
+  deployer: LoopPorts['deployers'] = {
+    bring: (_, { id }) => Promise.resolve({ state: 'ready', detail: 'loaded', servedName: id }),
+    remove: () => Promise.resolve({ state: 'gone', detail: 'unloaded' }),
+    credentialFor: () => Promise.resolve(null),
+  }
+  /** Posts to webhooks, in order. */
+  posted: { readonly url: string; readonly headers: Readonly<Record<string, string>>; readonly body: string }[] = []
+
+  #ids = 0
 
   /** Notes a write, as the admin API does. */
   wrote(resource: 'key' | 'tenant' | 'other' = 'other', id = 'x'): void {
@@ -166,13 +194,17 @@ export class World {
       return life.dead ? never() : value
     }
     const ports = this.#ports(call, withLedgers)
-    const state = awaken({
-      published: structuredClone(this.stored.published),
-      keptLiveness: structuredClone(this.stored.liveness),
-      keptHealth: structuredClone(this.stored.health),
-      copied: structuredClone(this.stored.copied),
-      generationFloor: this.stored.published?.snapshot.generation ?? 0,
-    })
+    const state = awaken(
+      {
+        published: structuredClone(this.stored.published),
+        keptLiveness: structuredClone(this.stored.liveness),
+        keptHealth: structuredClone(this.stored.health),
+        keptRollouts: structuredClone(this.stored.rollouts),
+        copied: structuredClone(this.stored.copied),
+        generationFloor: this.stored.published?.snapshot.generation ?? 0,
+      },
+      this.clock.nowMs(),
+    )
     return new Loop(state, ports, life)
   }
 
@@ -190,8 +222,8 @@ export class World {
         this.log.push(what)
         effect()
       })
-    const query = <T>(effect: () => T) =>
-      call(() => {
+    const query = <T>(effect: () => T | Promise<T>) =>
+      call<T>(() => {
         if (this.database === 'hang') return never<T>()
         if (this.database === 'fail') throw new Error('d1: out of order')
         return effect()
@@ -255,6 +287,24 @@ export class World {
             this.events.push(...structuredClone(events.filter((event) => !isKnown(event))))
           }),
       },
+      rollouts: through(query, this.stores.rollouts),
+      verdicts: through(query, this.stores.verdicts),
+      reports: through(query, this.stores.reports),
+      loadRuns: through(query, this.stores.loadRuns),
+      outbox: through(query, this.stores.outbox),
+      deployments: through(query, this.stores.deployments),
+      deliveries: through(query, this.stores.deliveries),
+      rows: through(query, this.stores.rows),
+      deployers: through(call, this.deployer),
+      poster: {
+        post: (request) =>
+          call(() => {
+            this.posted.push(request)
+            return { status: 204, error: null, retryAfterMs: null }
+          }),
+      },
+      openSecret: () => Promise.resolve('whsec_c2VjcmV0IG9mIHRoZSB0ZXN0cw=='),
+      freshId: () => `id${++this.#ids}`,
       signer: () => Promise.resolve(null),
       copies: {
         putSnapshot: (snapshot) => kvDo(`kv snapshot ${snapshot.generation}`, () => this.kv.set('snapshot', structuredClone(snapshot))),
@@ -278,6 +328,11 @@ export class World {
           call(() => {
             this.log.push('store health')
             this.stored.health = structuredClone(health)
+          }),
+        keepRollouts: (rollouts) =>
+          call(() => {
+            this.log.push('store rollouts')
+            this.stored.rollouts = structuredClone(rollouts)
           }),
         keepCopied: (copied) =>
           call(() => {

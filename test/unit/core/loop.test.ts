@@ -127,7 +127,13 @@ describe('generations', () => {
     await loop.turnAndSettle()
     if (who === 'home') world.ledger('home:weur').reported = 90
     else world.kv.set('snapshot', { ...(world.kv.get('snapshot') as Snapshot), generation: 90 })
-    world.stored = { published: null, liveness: {}, health: { judged: [], waiting: [] }, copied: { seq: 0, afterKey: null } }
+    world.stored = {
+      published: null,
+      liveness: {},
+      health: { judged: [], waiting: [] },
+      rollouts: { looks: [] },
+      copied: { seq: 0, afterKey: null },
+    }
     await world.wake().turnAndSettle()
     expect(world.stored.published?.snapshot.generation).toBe(91)
   })

@@ -29,6 +29,7 @@ const heard = (nowMs = startMs, so: Partial<Hearing> = {}): Hearing => ({
   alive: { sinceMs: 0, answeredAtMs: nowMs },
   lastGoodAtMs: null,
   onTrial: false,
+  toWarm: false,
   ...so,
 })
 
@@ -105,6 +106,42 @@ describe('due', () => {
       { onTrial: true },
       false,
     ],
+    ['it is to be warmed: no matter when a request succeeded', 'generation', {}, { toWarm: true, lastGoodAtMs: startMs - 1_000 }, true],
+    ['it is to be warmed: nor when the next is due', 'generation', { nextAtMs: { generation: startMs + 9_000 } }, { toWarm: true }, true],
+    ['it is to be warmed: nor what its ledger knows', 'generation', {}, { toWarm: true, alive: null }, true],
+    [
+      'it is to be warmed and was asked a moment ago',
+      'generation',
+      {
+        last: { liveness: seen(), generation: seen({ atMs: startMs - limits.warmEveryMs + 1 }) },
+        nextAtMs: { generation: startMs + 9_000 },
+      },
+      { toWarm: true },
+      false,
+    ],
+    [
+      'it is to be warmed and has given enough',
+      'generation',
+      { generations: { good: limits.warmRequestsMin, failed: 0 }, nextAtMs: { generation: startMs + 9_000 } },
+      { toWarm: true },
+      false,
+    ],
+    [
+      'it is to be warmed and has failed as often',
+      'generation',
+      { generations: { good: 1, failed: limits.warmRequestsMin }, nextAtMs: { generation: startMs + 9_000 } },
+      { toWarm: true },
+      false,
+    ],
+    ['it is to be warmed and its time has come besides', 'generation', { generations: { good: 0, failed: 9 } }, { toWarm: true }, true],
+    [
+      'it is to be warmed and does not answer for its health',
+      'generation',
+      { last: { liveness: seen({ ok: false }) } },
+      { toWarm: true },
+      false,
+    ],
+    ['it is to be warmed: its health is asked as ever', 'liveness', { nextAtMs: { liveness: startMs + 1 } }, { toWarm: true }, false],
     ['it is on trial: its health is asked as ever', 'liveness', { nextAtMs: { liveness: startMs + 1 } }, { onTrial: true }, false],
     ['a ledger whose clock is ahead saw a success', 'generation', {}, { lastGoodAtMs: startMs + 5_000 }, false],
   ])('%s: %s', (_why, kind, so, hearing, expected) => {
@@ -366,6 +403,41 @@ describe('results', () => {
       return recordOf(records).generationBad
     })
     expect(counts).toEqual([1, 2, 0, 1])
+  })
+
+  /** Turns of a second, with a server that answers within them; what was known of its questions for a token after each. */
+  function warm(of: { readonly seconds: number; readonly toWarm: boolean; readonly answer: (asked: number) => boolean }) {
+    const toWarm = new Set(of.toWarm ? [id('e1')] : [])
+    let records = answering([endpointRow('e1')])
+    let asked = 0
+    for (let second = 0; second < of.seconds; second++) {
+      const nowMs = startMs + second * 1_000
+      const ordered = order([endpointRow('e1')], { records, nowMs, toWarm })
+      const results = ordersOf(ordered).map((each) =>
+        result(each, { atMs: nowMs, tookMs: 1, ok: each.kind !== 'generation' || of.answer(asked++) }),
+      )
+      records = foldResults(ordered.records, results, nowMs + 1)
+    }
+    return { ...recordOf(records).generations, records }
+  }
+
+  it('of one that is to be warmed are asked for in quick succession, until enough were good', () => {
+    expect(warm({ seconds: 20, toWarm: true, answer: () => true })).toMatchObject({ good: limits.warmRequestsMin, failed: 0 })
+    expect(warm({ seconds: 20, toWarm: true, answer: (asked) => asked > 0 })).toMatchObject({ good: limits.warmRequestsMin, failed: 1 })
+    // Nobody else is asked more often than before.
+    expect(warm({ seconds: 20, toWarm: false, answer: () => true })).toMatchObject({ good: 1, failed: 0 })
+  })
+
+  it('of one that is to be warmed and fails are few, and it is found out all the same when it comes right', () => {
+    expect(warm({ seconds: 20, toWarm: true, answer: () => false })).toMatchObject({ good: 0, failed: limits.warmRequestsMin })
+    const later = warm({ seconds: 120, toWarm: true, answer: (asked) => asked >= limits.warmRequestsMin })
+    expect(later.good).toBeGreaterThanOrEqual(limits.warmRequestsMin)
+  })
+
+  it('are counted of one server: at another address it is asked anew', () => {
+    const { records } = warm({ seconds: 20, toWarm: true, answer: () => true })
+    const moved = order([endpointRow('e1', { url: 'http://elsewhere' })], { records, nowMs: startMs + 60_000, toWarm: new Set([id('e1')]) })
+    expect(recordOf(moved.records).generations).toEqual({ good: 0, failed: 0 })
   })
 
   it('a detail is no longer than its bound', () => {

@@ -4,7 +4,8 @@ import { describe, expect, it } from 'vitest'
 import { limits } from '../../../shared/limits.ts'
 import type { VersionId } from '../../../shared/ids.ts'
 import { allowedIn, dueOf } from '../../../core/rollout/machine.ts'
-import { isInUse, isLive, phases, type Phase } from '../../../core/rollout/record.ts'
+import { isInUse } from '../../../core/in-use.ts'
+import { isLive, phases, type Phase } from '../../../core/rollout/record.ts'
 import { defaultSteps } from '../../../core/rollout/steps.ts'
 import {
   analysis,

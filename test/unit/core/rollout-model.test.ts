@@ -5,13 +5,15 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { limits } from '../../../shared/limits.ts'
 import type { VersionId } from '../../../shared/ids.ts'
+import { gateModes } from '../../../shared/wire/gate.ts'
 import type { Moved } from '../../../core/rollout/change.ts'
 import { dueOf } from '../../../core/rollout/machine.ts'
-import { isOver, type Effect, type Input, type Phase, type Rollout } from '../../../core/rollout/record.ts'
+import { isOver, isRunning, type Effect, type Input, type Phase, type Rollout } from '../../../core/rollout/record.ts'
 import type { Step } from '../../../core/rollout/steps.ts'
 import {
   analysis,
   approval,
+  gates,
   minute,
   passed,
   pauseUntil,
@@ -81,7 +83,9 @@ const inputs: fc.Arbitrary<{ readonly name: string; readonly input: Drawn }> = f
   },
   {
     weight: 3,
-    arbitrary: fc.constantFrom(0, 99, 100, 5_000).map((many) => fixed({ kind: 'bake_over', canaryRequests: many }, `bake_over ${many}`)),
+    arbitrary: fc
+      .constantFrom(0, 99, 100, 1_999, 2_000)
+      .map((many) => fixed({ kind: 'bake_over', canaryRequests: many }, `bake_over ${many}`)),
   },
   {
     weight: 3,
@@ -108,7 +112,7 @@ function forward(ride: Ride): Input {
     approved: say('start'),
     warming: { kind: 'warmed' },
     shifting: ride.settled(),
-    baking: { kind: 'bake_over', canaryRequests: 1_000 },
+    baking: { kind: 'bake_over', canaryRequests: 2_000 },
     judging: passed,
     paused: say(pause?.awaits === 'approval' ? 'approve' : 'resume'),
     promoting: ride.settled(),
@@ -128,6 +132,9 @@ const turns: fc.Arbitrary<readonly Turn[]> = fc.array(
   { minLength: 1, maxLength: 60, size: 'max' },
 )
 
+/** A step that asks for a proof, and so for many requests. */
+const proved = (weightBp: number): Step => ({ kind: 'weight', weightBp, bakeMs: 10 * minute, minRequests: 2_000, proof: true })
+
 /** Steps with rising weights, and others between them. */
 const plans: fc.Arbitrary<readonly Step[]> = fc
   .tuple(
@@ -136,9 +143,10 @@ const plans: fc.Arbitrary<readonly Step[]> = fc
       maxLength: 3,
     }),
     fc.infiniteStream(fc.boolean()),
+    fc.infiniteStream(fc.boolean()),
   )
-  .map(([weights, others, first]) => {
-    const rising = weights.toSorted((a, b) => a - b).map((each) => weight(each))
+  .map(([weights, others, first, proofs]) => {
+    const rising = weights.toSorted((a, b) => a - b).map((each) => (proofs.next().value ? proved(each) : weight(each)))
     const rest = [...others]
     return [...rising.flatMap((step) => (first.next().value && rest.length > 0 ? [rest.shift() as Step, step] : [step])), ...rest]
   })
@@ -195,6 +203,7 @@ const newModel = (): Model => ({
 
 const no = (reason: string) => reason
 const bakeOf = (step: Step | undefined): number => (step?.kind === 'weight' ? step.bakeMs : step?.kind === 'shadow' ? step.forMs : 0)
+const wantedOf = (step: Step | undefined): number => (step?.kind === 'weight' ? (step.proof ? 2_000 : 100) : 0)
 const moving = (m: Model): boolean => ['shifting', 'baking', 'judging'].includes(m.phase)
 const abortable = (m: Model): boolean => moving(m) || ['warming', 'paused', 'promoting'].includes(m.phase)
 
@@ -348,7 +357,7 @@ function play(m: Model, steps: readonly Step[], input: Input, nowMs: number, roo
     case 'bake_over': {
       if (m.phase !== 'baking') return illegal
       if (nowMs < m.bakeUntilMs) return notYet
-      return steps[m.at]?.kind === 'weight' && input.canaryRequests < 100 ? short() : to('judging')
+      return input.canaryRequests < wantedOf(steps[m.at]) ? short() : to('judging')
     }
     case 'verdict': {
       if (!abortable(m)) return illegal
@@ -508,27 +517,85 @@ describe('what always holds', () => {
     )
   })
 
-  it('every way comes to an end by the hour alone: succeeded, rolled back, superseded or rejected', () => {
+  it('what it is judged by is fixed when it is made: no change touches it, a retry takes it over, a way back asks for readiness alone', () => {
+    const followed = { retry: 0, rollback: 0 }
     fc.assert(
-      fc.property(plans, turns, fc.constantFrom(0, 10_000), (steps, drawnTurns, trafficBp) => {
+      fc.property(plans, turns, (steps, drawnTurns) => {
+        for (const { moved } of changesOf(steps, drawnTurns)) {
+          const same = { gates, plannedRequests: 2_000, steps }
+          expect(moved.rollout).toMatchObject(same)
+          for (const effect of moved.effects) {
+            if (effect.kind !== 'create') continue
+            followed[effect.rollout.retryOf ? 'retry' : 'rollback'] += 1
+            const { gates: asked, plannedRequests, steps: taken } = effect.rollout
+            const readiness = [{ gate: 'readiness', mode: 'pause' }]
+            const expected = effect.rollout.retryOf ? same : { gates: readiness, plannedRequests: 2_000, steps: [] }
+            expect({ gates: asked, plannedRequests, steps: taken }).toEqual(expected)
+          }
+        }
+      }),
+      { numRuns: 500 },
+    )
+    expect(Math.min(followed.retry, followed.rollback)).toBeGreaterThan(0)
+  })
+
+  it('a gate that fails stops in its mode wherever the canary is watched, and one that is not asked for never does', () => {
+    fc.assert(
+      fc.property(plans, turns, fc.constantFrom(...gateModes), (steps, drawnTurns, mode) => {
         const ride = new Ride(steps)
         for (const { passMs, input } of drawnTurns) {
           pass(ride, passMs)
           const moved = ride.try(input(ride))
           if (moved.ok) ride.hold(moved.value)
+          if (!isRunning(ride.rollout)) continue
+          const failed = new Ride(steps, ride.rollout)
+          failed.atMs = ride.atMs
+          const after = failed.try(verdict('fail', mode))
+          // Of a note nothing but the next step can follow, which may be a pause of its own.
+          if (mode === 'observe') expect(after.ok && after.value.rollout.stepIndex === ride.rollout.stepIndex).toBe(false)
+          else expect(after.ok && after.value.rollout.phase).toBe(mode === 'pause' ? 'paused' : 'aborting')
         }
-        // A bake, its extension, judging, a pause, an abort: then it is over, or a timed pause came between.
-        for (let turn = 0; turn < 20 && !isOver(ride.rollout); turn++) {
-          pass(ride, 'due')
-          const due = dueOf(ride.rollout, ride.atMs)
-          if (due === 'bake_over') ride.take({ kind: due, canaryRequests: 0 })
-          else ride.take(due === 'pause_over' ? { kind: due } : { kind: 'timeout', trafficBp })
+      }),
+      { numRuns: 300 },
+    )
+  })
+
+  it('every way comes to an end by the hour alone: succeeded, rolled back, superseded or rejected', () => {
+    const ends = new Set<Phase>()
+    fc.assert(
+      fc.property(plans, turns, fc.constantFrom(0, 10_000), (steps, drawnTurns, trafficBp) => {
+        const ride = new Ride(steps)
+        const made: Rollout[] = []
+        for (const { passMs, input } of drawnTurns) {
+          pass(ride, passMs)
+          const moved = ride.try(input(ride))
+          if (!moved.ok) continue
+          ride.hold(moved.value)
+          made.push(...ride.effects.flatMap((effect) => (effect.kind === 'create' ? [effect.rollout] : [])))
         }
-        expect(isOver(ride.rollout)).toBe(true)
+        // The retry or rollback that followed it comes to an end as well.
+        for (const rollout of [ride.rollout, ...made]) {
+          const way = new Ride(rollout.steps, rollout)
+          way.atMs = ride.atMs
+          byTheHour(way, trafficBp)
+          ends.add(way.rollout.phase)
+        }
       }),
       { numRuns: 500 },
     )
+    expect(ends).toEqual(new Set(['succeeded', 'rolled_back', 'superseded', 'rejected']))
   })
+
+  /** Nothing happens but that time passes. A bake, its extension, judging, a pause, an abort: then it is over, or a timed pause came between. */
+  function byTheHour(ride: Ride, trafficBp: number): void {
+    for (let turn = 0; turn < 20 && !isOver(ride.rollout); turn++) {
+      pass(ride, 'due')
+      const due = dueOf(ride.rollout, ride.atMs)
+      if (due === 'bake_over') ride.take({ kind: due, canaryRequests: 0 })
+      else ride.take(due === 'pause_over' ? { kind: due } : { kind: 'timeout', trafficBp })
+    }
+    expect(isOver(ride.rollout)).toBe(true)
+  }
 
   it('and from wherever it is still alive, by what is next: it is never wedged', () => {
     fc.assert(

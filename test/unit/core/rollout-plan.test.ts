@@ -4,9 +4,9 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { ModelName, RegionName, RolloutId, VersionId } from '../../../shared/ids.ts'
 import { limits } from '../../../shared/limits.ts'
+import { differencesOf } from '../../../core/differences.ts'
 import { defaultSteps, type Step } from '../../../core/rollout/steps.ts'
 import {
-  differencesOf,
   planOf,
   weightBpMaxOf,
   type Asked,
@@ -46,7 +46,7 @@ const gate = (name: string, live: boolean): GateNow => ({
   threshold: 0.99,
 })
 
-const weight = (weightBp: number): Step => ({ kind: 'weight', weightBp, bakeMs: 60_000, minRequests: 100 })
+const weight = (weightBp: number): Step => ({ kind: 'weight', weightBp, bakeMs: 60_000, minRequests: 100, proof: false })
 
 const asked = (more: Partial<Asked> = {}): Asked => ({
   environment: 'production',

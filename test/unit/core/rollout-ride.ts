@@ -25,6 +25,11 @@ export const approval: Step = { kind: 'approval' }
 export const analysis: Step = { kind: 'analysis', gates: ['accuracy'], withinMs: 30 * minute }
 export const pauseUntil = (untilMs: number | null): Step => ({ kind: 'pause', untilMs })
 
+export const gates: Rollout['gates'] = [
+  { gate: 'accuracy', mode: 'pause' },
+  { gate: 'no_harm', mode: 'abort' },
+]
+
 const making = (steps: readonly Step[]): Making => ({
   id: r1,
   environment: 'production',
@@ -32,7 +37,7 @@ const making = (steps: readonly Step[]): Making => ({
   from: v1,
   to: v2,
   steps,
-  gates: [],
+  gates,
   plannedRequests: 2_000,
   salt: 'salt',
   createdBy: 'ada',
@@ -131,8 +136,8 @@ export class Ride {
     return this.take(say('submit', 'ada'), say('approve', approver), say('start'), { kind: 'warmed' })
   }
 
-  /** From shifting to judging. */
-  bake(canaryRequests = 1_000): this {
+  /** From shifting to judging: with as many requests as the largest of the default steps wants, unless said otherwise. */
+  bake(canaryRequests: number = limits.rolloutProofRequests): this {
     this.take(this.settled())
     this.atMs = this.rollout.bakeEndsAtMs ?? this.atMs
     return this.take({ kind: 'bake_over', canaryRequests })

@@ -3,6 +3,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { limits } from '../../../shared/limits.ts'
+import { samplesNeeded } from '../../../core/rollout/confidence.ts'
 import { defaultSteps, faultsOf, needsOf, readSteps, type Step } from '../../../core/rollout/steps.ts'
 
 const weight = (weightBp: number, bakeMs = 60_000) => ({ kind: 'weight', weightBp, bakeMs })
@@ -32,6 +33,14 @@ describe('reading', () => {
     expect(readSteps(defaultSteps)).toEqual({ ok: true, value: defaultSteps })
   })
 
+  it('of the default steps the one of 50 % alone asks for a proof, by as many requests as nine of ten sound versions need', () => {
+    const proofs = defaultSteps.filter((step) => step.kind === 'weight' && step.proof)
+    expect(proofs).toEqual([expect.objectContaining({ weightBp: 5_000, minRequests: limits.rolloutProofRequests })])
+    expect(samplesNeeded(0)).toBeLessThanOrEqual(limits.rolloutProofRequests)
+    // What the other steps want would not do.
+    expect(samplesNeeded(0)).toBeGreaterThan(limits.rolloutRequestsDefault)
+  })
+
   it('every kind of step is read, and what is left out gets its default', () => {
     const read = readSteps([
       { kind: 'shadow', shareBp: 1_000, forMs: minute },
@@ -40,6 +49,7 @@ describe('reading', () => {
       { kind: 'pause', untilMs: 5 },
       { kind: 'approval' },
       weight(100),
+      { ...weight(200), minRequests: 2_000, proof: true },
     ])
     expect(read).toEqual({
       ok: true,
@@ -49,7 +59,8 @@ describe('reading', () => {
         { kind: 'pause', untilMs: null },
         { kind: 'pause', untilMs: 5 },
         { kind: 'approval' },
-        { ...weight(100), minRequests: limits.rolloutRequestsDefault },
+        { ...weight(100), minRequests: limits.rolloutRequestsDefault, proof: false },
+        { ...weight(200), minRequests: 2_000, proof: true },
       ],
     })
   })
@@ -68,6 +79,7 @@ describe('reading', () => {
     [[{ kind: 'weight', weightBp: 5 }], '#/steps/0/bakeMs'],
     [[{ ...weight(1), minRequests: limits.rolloutFirstRequests - 1 }], '#/steps/0/minRequests'],
     [[{ ...weight(1), 'a/b': 1 }], '#/steps/0/a~1b'],
+    [[{ ...weight(1), proof: 'yes' }], '#/steps/0/proof'],
     [[weight(1), { kind: 'shadow', shareBp: 0, forMs: minute }], '#/steps/1/shareBp'],
     [[weight(1), { kind: 'pause', untilMs: -1 }], '#/steps/1/untilMs'],
     [[weight(1), { kind: 'analysis', gates: [] }], '#/steps/1/gates'],
@@ -114,12 +126,18 @@ describe('needs', () => {
     expect(needsOf(defaultSteps, 0).minimumMs).toBe(105 * minute)
   })
 
+  it('and 2,580 canary requests and copies, those of the proof among them', () => {
+    const { samples, steps } = needsOf(defaultSteps, 0)
+    expect(steps.map((step) => step.samples)).toEqual([30, 130, 130, 130, 2_030, 0, 130])
+    expect(samples).toBe(2_580)
+  })
+
   it('each step begins when those before it are over, and wants its first requests and its own', () => {
     const steps: readonly Step[] = [
       { kind: 'shadow', shareBp: 100, forMs: 10 },
-      { kind: 'weight', weightBp: 100, bakeMs: 20, minRequests: 50 },
+      { kind: 'weight', weightBp: 100, bakeMs: 20, minRequests: 50, proof: false },
       { kind: 'approval' },
-      { kind: 'weight', weightBp: 200, bakeMs: 30, minRequests: 70 },
+      { kind: 'weight', weightBp: 200, bakeMs: 30, minRequests: 70, proof: true },
     ]
     expect(needsOf(steps, 0)).toEqual({
       minimumMs: 60,
@@ -140,7 +158,7 @@ describe('needs', () => {
     [1_500, 500],
   ])('a pause until %j, reached at 1,100 at the earliest, makes it %i ms in all', (untilMs, minimumMs) => {
     const steps: readonly Step[] = [
-      { kind: 'weight', weightBp: 1, bakeMs: 100, minRequests: 30 },
+      { kind: 'weight', weightBp: 1, bakeMs: 100, minRequests: 30, proof: false },
       { kind: 'pause', untilMs },
     ]
     expect(needsOf(steps, 1_000).minimumMs).toBe(minimumMs)

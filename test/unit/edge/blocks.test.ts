@@ -6,6 +6,7 @@ import {
   countArrival,
   countOutcome,
   countRoundTrip,
+  countTrial,
   countWay,
   newBlocks,
   unconfirmed,

@@ -11,6 +11,7 @@ import type { CellId, EndpointId, LeaseId, OriginName, VersionId } from '../../.
 import type { Ask, AskAnswer, Charge, Flush, News, WaitAnswer } from '../../../shared/wire/ledger.ts'
 import { heldTime, idle } from '../../support/held-time.ts'
 import { cellLoad, loadsOf, model } from '../../support/snapshot.ts'
+import { trialTally } from '../../support/trial.ts'
 
 const cell = 'atlas@near' as CellId
 const version = 'v' as VersionId
@@ -109,6 +110,37 @@ describe('what an isolate tells', () => {
     port.settle(cell, settled(1))
     await idle()
     expect(flushes[0]?.report.settled).toEqual([settled(1)])
+  })
+
+  it('of versions leaves in one report with the rest, and does not hurry while places are scarce', async () => {
+    const { port, script, time, flushes } = at()
+    script.ask = () => Promise.resolve({ ...granted, tight: true })
+    await port.ask(question(1))
+    port.tally(cell, trialTally({ arrived: 1 }))
+    await idle()
+    expect(flushes).toEqual([])
+    port.tally(cell, trialTally({ judged: 1 }))
+    port.settle(cell, settled(1))
+    await idle()
+    expect(flushes.map(({ report }) => [report.settled.length, report.trials])).toEqual([[1, [trialTally({ arrived: 1, judged: 1 })]]])
+    await time.advance(10_000)
+    expect(flushes).toHaveLength(1)
+  })
+
+  it('of versions that waited for a report on its way leaves after it, without another request', async () => {
+    const { port, script, time, flushes } = at()
+    const { promise, resolve } = Promise.withResolvers<News>()
+    script.report = () => promise
+    port.tally(cell, trialTally({ arrived: 1 }))
+    await time.advance(limits.reportEveryMs)
+    port.tally(cell, trialTally({ judged: 1 }))
+    await time.advance(limits.reportEveryMs)
+    expect(flushes.map(({ report }) => report.trials)).toEqual([[trialTally({ arrived: 1 })]])
+    resolve(news)
+    await time.advance(limits.reportEveryMs)
+    expect(flushes.map(({ report }) => report.trials)).toEqual([[trialTally({ arrived: 1 })], [trialTally({ judged: 1 })]])
+    await time.advance(10_000)
+    expect(flushes).toHaveLength(2)
   })
 
   it('does not wait for a request whose promise to send it has grown old: the platform may have ended it', async () => {

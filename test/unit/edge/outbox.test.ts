@@ -2,12 +2,13 @@
 
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { count, emptyOutbox, noteRoundTrip, put, putBack, takeReport } from '../../../edge/route/outbox.ts'
+import { arrived, count, emptyOutbox, noteRoundTrip, put, putBack, putTrial, takeReport } from '../../../edge/route/outbox.ts'
 import { countRequest, creditsWanted, keepCredits, takeCredit, type CreditMemory } from '../../../edge/route/credits.ts'
 import type { CreditKind } from '../../../edge/ports.ts'
 import { limits } from '../../../shared/limits.ts'
 import type { CellId, EndpointId, LeaseId, OriginName, VersionId } from '../../../shared/ids.ts'
 import type { Charge, Credit, Report, Settled } from '../../../shared/wire/ledger.ts'
+import { trialTally } from '../../support/trial.ts'
 
 const lease = (name: string | number) => `lease-${name}` as LeaseId
 const settled = (name: string | number): Settled => ({ leaseId: lease(name), outcome: 'good', ttfbMs: 1 })
@@ -77,6 +78,46 @@ describe('the outbox', () => {
     expect(takeReport(outbox)?.settled).toEqual([settled(1)])
     putBack(outbox, lost, () => false)
     expect(takeReport(outbox)).toBeNull()
+  })
+
+  it('sums what versions did, and tells it with what else there is', () => {
+    const outbox = emptyOutbox()
+    putTrial(outbox, trialTally({ arrived: 1 }))
+    putTrial(outbox, trialTally({ arrived: 1 }))
+    putTrial(outbox, trialTally({ judged: 1, slotMs: 990_000 }))
+    const report = takeReport(outbox)
+    expect(report?.trials).toEqual([trialTally({ arrived: 2 }), trialTally({ judged: 1, slotMs: 990_000 })])
+    expect(takeReport(outbox)).toBeNull()
+    if (report) expect(arrived(outbox, report)).toBe(false)
+  })
+
+  it('tells a judgement only when its arrival has arrived', () => {
+    const outbox = emptyOutbox()
+    putTrial(outbox, trialTally({ arrived: 1 }))
+    const first = takeReport(outbox)
+    putTrial(outbox, trialTally({ judged: 1 }))
+    putTrial(outbox, trialTally({ arrived: 1, slotMs: 1_010_000 }))
+    // Another slot's does not wait for it.
+    expect(takeReport(outbox)?.trials).toEqual([trialTally({ arrived: 1, slotMs: 1_010_000 })])
+    expect(takeReport(outbox)).toBeNull()
+    if (first) expect(arrived(outbox, first)).toBe(true)
+    expect(takeReport(outbox)?.trials).toEqual([trialTally({ judged: 1 })])
+  })
+
+  it('takes what versions did back from a report that was lost', () => {
+    const outbox = emptyOutbox()
+    putTrial(outbox, trialTally({ arrived: 1 }))
+    const lost = takeReport(outbox)
+    putTrial(outbox, trialTally({ judged: 1 }))
+    if (lost) putBack(outbox, lost, live)
+    expect(takeReport(outbox)?.trials).toEqual([trialTally({ arrived: 1, judged: 1 })])
+  })
+
+  it('holds what versions did of no more identities than its bound, the newest slots', () => {
+    const outbox = emptyOutbox()
+    for (let slot = 0; slot < limits.trialsHeldMax + 3; slot++) putTrial(outbox, trialTally({ arrived: 1, slotMs: slot * limits.rolloutBlockMs }))
+    const slots = takeReport(outbox)?.trials?.map(({ slotMs }) => slotMs / limits.rolloutBlockMs)
+    expect(slots).toEqual(Array.from({ length: limits.trialsHeldMax }, (_, index) => index + 3))
   })
 
   /** Requests that begin and end, calls that arrive, fail, or fail after another one went out. */

@@ -1,0 +1,163 @@
+// Why a rollout is where it is: every gate with its numbers now, what cannot be judged and why, what it waits for, traffic and room. Pure but
+// for reading the loop's state: the same numbers that the loop acts on.
+
+import { limits } from '../shared/limits.ts'
+import { gateNames, isLive, type Check, type GateAnswer, type GateMode, type GateName } from '../shared/wire/gate.ts'
+import { writeNameOf } from '../shared/wire/trial.ts'
+import type { Catalogue, LoopState } from './facts.ts'
+import { pairingOf, nowOf, sceneOf, trafficNow } from './rollouts.ts'
+import { canaryInFlight, isWhole, regionsNow } from './rollout-world.ts'
+import { checkOf, modeOf } from './rollout/joint.ts'
+import { bakeOf, noLook, sayNow, type KeptLook } from './rollout/look.ts'
+import { allowedIn, dueOf } from './rollout/machine.ts'
+import type { Trouble } from './rollout/judgement.ts'
+import { isOver, type Rollout } from './rollout/record.ts'
+import type { RegionNow } from './rollout/plan.ts'
+import type { Step } from './rollout/steps.ts'
+import { judgedSince, runningOf, usualOf } from './rollout/trials.ts'
+
+export type GateExplained = {
+  readonly gate: GateName
+  readonly mode: GateMode
+  readonly answer: GateAnswer
+  readonly checks: readonly Check[]
+}
+
+export type Explained = {
+  readonly rollout: Rollout
+  readonly step: Step | null
+  /** In words. */
+  readonly waitsFor: string
+  /** What may be said to it now. */
+  readonly allowed: readonly string[]
+  readonly gates: readonly GateExplained[]
+  /** Signals that are not judged, and why. */
+  readonly notJudged: Readonly<Record<string, string>>
+  readonly trouble: Trouble
+  readonly traffic: {
+    /** By the alias's last write, in 1/10,000. */
+    readonly byLastWriteBp: number
+    readonly canaryRequestsSinceWrite: number
+    readonly canaryRequestsInBake: number
+    readonly canaryRunning: number
+    readonly stableLastHour: number
+  }
+  readonly room: { readonly weightBpMax: number | null; readonly regions: readonly RegionNow[] }
+  readonly stableWhole: boolean
+  readonly canaryInFlight: number
+  /** Why it could not be moved in the last turn; null: nothing was in the way. */
+  readonly error: string | null
+  readonly atMs: number
+}
+
+export function explain(rollout: Rollout, catalogue: Catalogue, state: LoopState, nowMs: number): Explained {
+  const scene = sceneOf(rollout, catalogue, state, nowMs)
+  const kept = state.looks.get(rollout.id) ?? noLook
+  const { trials } = state
+  const pairing = pairingOf(rollout)
+  const write = writeNameOf({ id: rollout.id, generation: rollout.aliasGeneration })
+  const now = nowOf(rollout, scene)
+  const traffic = {
+    byLastWriteBp: isOver(rollout) ? 0 : trafficNow(rollout, scene),
+    canaryRequestsSinceWrite: judgedSince(trials, pairing.alias, write, rollout.to),
+    canaryRequestsInBake: kept.judgement?.sums.hard_error?.bake.canary.requests ?? 0,
+    canaryRunning: runningOf(trials, pairing.alias, rollout.to),
+    stableLastHour: usualOf(trials, pairing.alias, rollout.from).judged,
+  }
+  const gates = gatesNow(rollout, kept, state, nowMs)
+  return {
+    rollout,
+    step: rollout.steps[rollout.stepIndex] ?? null,
+    waitsFor: waitsFor(rollout, { gates, traffic, trouble: scene.trouble, nowMs }),
+    allowed: allowedIn(rollout.phase),
+    gates,
+    notJudged: kept.skipped,
+    trouble: scene.trouble,
+    traffic,
+    room: {
+      weightBpMax: now.weightBpMax,
+      regions: regionsNow(scene, rollout, { stable: rollout.from, canary: rollout.to, weightBp: rollout.weightBp }),
+    },
+    stableWhole: isWhole(scene, rollout.from),
+    canaryInFlight: canaryInFlight(scene, rollout),
+    error: state.rolloutErrors.get(rollout.id) ?? null,
+    atMs: nowMs,
+  }
+}
+
+function gatesNow(rollout: Rollout, kept: KeptLook, state: LoopState, nowMs: number): readonly GateExplained[] {
+  const live = sayNow(kept, bakeOf(rollout, nowMs), pairingOf(rollout), state.trials, nowMs)
+  return gateNames
+    .filter((gate) => rollout.gates.some((each) => each.gate === gate))
+    .map((gate): GateExplained => {
+      const mode = modeOf(rollout, gate)
+      if (!isLive(gate)) {
+        const verdict = kept.early.find((each) => each.gate === gate)
+        return { gate, mode, answer: verdict?.answer ?? 'no_data', checks: verdict?.checks ?? [] }
+      }
+      const checks = live.filter((each) => each.gate === gate).map(checkOf)
+      return {
+        gate,
+        mode,
+        answer: answerNow(
+          gate,
+          checks.map(({ answer }) => answer),
+          kept,
+        ),
+        checks,
+      }
+    })
+}
+
+const gravity: readonly GateAnswer[] = ['fail', 'no_data', 'inconclusive', 'pass']
+
+/** The guard speaks only when it fails. */
+function answerNow(gate: GateName, answers: readonly GateAnswer[], { judgement }: KeptLook): GateAnswer {
+  if (answers.length > 0) return gravity.find((each) => answers.includes(each)) ?? 'no_data'
+  return gate === 'fast_guard' && judgement !== null ? 'pass' : 'no_data'
+}
+
+type Facts = Pick<Explained, 'gates' | 'traffic' | 'trouble'> & { readonly nowMs: number }
+
+function waitsFor(rollout: Rollout, { gates, traffic, trouble, nowMs }: Facts): string {
+  const seconds = (untilMs: number | null): string =>
+    untilMs === null ? 'no time' : `${Math.max(0, Math.ceil((untilMs - nowMs) / 1_000))} s`
+  const held = trouble.fleet
+    ? '; judgement is held: the fleet is in trouble'
+    : trouble.regions.length > 0
+      ? `; judgement is held: trouble in ${trouble.regions.join(', ')}`
+      : ''
+  const open = gates.filter(({ answer, mode }) => answer !== 'pass' && mode !== 'observe')
+  const named = open.map(({ gate, answer, checks }) => `${gate} (${answer}${reasonIn(checks, answer)})`).join('; ')
+  switch (rollout.phase) {
+    case 'draft':
+      return 'somebody to submit it'
+    case 'pending_approval':
+      return rollout.fourEyes ? `an approval by somebody other than ${rollout.createdBy}` : 'an approval'
+    case 'approved':
+      return 'somebody to start it'
+    case 'warming':
+      return `gates before traffic: ${named || 'all pass, the next turn moves it'}`
+    case 'shifting':
+      return `traffic to follow: ${traffic.byLastWriteBp / 100} % of ${limits.rolloutTrafficBp / 100} %, and the canary's first requests: ${traffic.canaryRequestsSinceWrite} of ${limits.rolloutFirstRequests}${held}`
+    case 'baking':
+      return `the end of the bake, in ${seconds(rollout.bakeEndsAtMs)}, and until it is certain what became of its requests${held}`
+    case 'judging':
+      return `a verdict: ${named || 'all gates pass'}${held}`
+    case 'paused':
+      return `${rollout.pause?.awaits === 'approval' ? 'an approval' : 'somebody to resume it'} (${rollout.pause?.why ?? ''}: ${rollout.last?.detail ?? ''})`
+    case 'promoting':
+      return `all of traffic to follow: ${traffic.byLastWriteBp / 100} %`
+    case 'aborting':
+      return 'the canary to be without requests, and stable to be whole'
+    default:
+      return dueOf(rollout, nowMs) === null && rollout.stableHeldUntilMs !== null
+        ? `nothing; the old version is held for ${seconds(rollout.stableHeldUntilMs)}`
+        : 'nothing: it is over'
+  }
+}
+
+function reasonIn(checks: readonly Check[], answer: GateAnswer): string {
+  const check = checks.find((each) => each.answer === answer)
+  return check ? `: ${check.metric}, ${check.reason}` : ''
+}

@@ -1,0 +1,119 @@
+// A rollout's judge between turns: what it remembers, when it begins, and how each turn's slots are taken in. Pure. What it says is verdict.ts.
+
+import { limits } from '../../shared/limits.ts'
+import type { RegionName } from '../../shared/ids.ts'
+import type { Verdict as StoredVerdict } from '../../shared/wire/gate.ts'
+import { blockOf, guardNow, judgeableOf, type Bounds, type Judgeable } from './arms.ts'
+import type { Metric } from './blocks.ts'
+import { beginBake, beginJudgement, observe, type Judgement, type Trouble } from './judgement.ts'
+import type { Rollout } from './record.ts'
+import { isWhole, slotsOf, usualOf, type Pairing, type Trials } from './trials.ts'
+import { verdictsOf, type Bake, type Verdict } from './verdict.ts'
+
+/** What is stored of it between turns, as plain data. */
+export type KeptLook = {
+  /** null: the canary has had no traffic yet. */
+  readonly judgement: Judgement | null
+  readonly bounds: Bounds
+  readonly skipped: Judgeable['skipped']
+  /** The entry into the bake that was counted from (Rollout.enteredAtMs). */
+  readonly bakeEnteredAtMs: number | null
+  /** The last ten seconds of which it was said whether they could be measured. */
+  readonly measuredBlock: number
+  /** Failures in mode pause that the machine was told: once each, or nobody could go on against them. */
+  readonly toldFailures: readonly string[]
+  /** The last stored verdict of each early gate, and of each live one that is only observed: its signature. */
+  readonly stored: Readonly<Record<string, string>>
+  /** The last early verdicts. */
+  readonly early: readonly StoredVerdict[]
+}
+
+export const noLook: KeptLook = {
+  judgement: null,
+  bounds: { ttftClass: null, tpotClass: null },
+  skipped: {},
+  bakeEnteredAtMs: null,
+  measuredBlock: 0,
+  toldFailures: [],
+  stored: {},
+  early: [],
+}
+
+/** What a turn sees beside the tallies. */
+export type Seen = {
+  readonly trials: Trials
+  readonly trouble: Trouble
+  /** Whether any ledger of the model could be read lately. */
+  readonly isReadable: boolean
+  readonly regions: readonly RegionName[]
+  readonly objectives: { readonly tpotP95MsMax: number | null }
+  readonly nowMs: number
+}
+
+const judgedPhases: readonly Rollout['phase'][] = ['shifting', 'baking', 'judging', 'paused', 'promoting']
+
+/** Whether the canary has traffic, or may still have, so that there is something to judge. */
+const isJudged = ({ phase, stepIndex }: Rollout): boolean => judgedPhases.includes(phase) && stepIndex >= 0
+
+/** The memory after this turn; the same object where nothing changed. */
+export function look(before: KeptLook, rollout: Rollout, pairing: Pairing, seen: Seen): KeptLook {
+  if (!isJudged(rollout) || rollout.steps.length === 0) return before
+  const begun = before.judgement === null ? begin(before, rollout, pairing, seen) : before
+  return takeIn(counted(begun, rollout), pairing, seen)
+}
+
+/** Metrics, limits and regions are fixed here. */
+function begin(before: KeptLook, rollout: Rollout, { alias, stable }: Pairing, seen: Seen): KeptLook {
+  const usual = usualOf(seen.trials, alias, stable)
+  const { metrics, bounds, skipped } = judgeableOf(usual, seen.objectives, rollout.steps)
+  if (seen.regions.length === 0) return before
+  const judgement = beginJudgement({ metrics, regions: seen.regions, plannedRequests: rollout.plannedRequests }, seen.nowMs)
+  return { ...before, judgement, bounds, skipped }
+}
+
+/** A bake counts its requests from its begin, or from where it goes on after a pause; not from where it was extended. */
+function counted(before: KeptLook, rollout: Rollout): KeptLook {
+  const { judgement, bakeEnteredAtMs } = before
+  if (judgement === null || rollout.phase !== 'baking' || rollout.extended || bakeEnteredAtMs === rollout.enteredAtMs) return before
+  return { ...before, judgement: beginBake(judgement), bakeEnteredAtMs: rollout.enteredAtMs }
+}
+
+function takeIn(before: KeptLook, pairing: Pairing, { trials, trouble, isReadable, nowMs }: Seen): KeptLook {
+  const { judgement, bounds } = before
+  if (judgement === null) return before
+  const block = Math.floor(nowMs / limits.rolloutBlockMs)
+  const isNewBlock = block !== before.measuredBlock
+  if (!isReadable) {
+    if (!isNewBlock) return before
+    return { ...before, measuredBlock: block, judgement: observe(judgement, { blocks: null, trouble, nowMs }) }
+  }
+  const judged = Object.keys(judgement.sums) as Metric[]
+  const whole = slotsOf(trials, pairing).filter((slot) => isFresh(judgement, slot) && isWhole(trials, slot, nowMs))
+  const isTroubled = trouble.fleet || trouble.regions.length > 0
+  if (whole.length === 0 && !isNewBlock && !isTroubled) return before
+  const blocks = whole.map((slot) => blockOf(slot, judged, bounds))
+  return { ...before, measuredBlock: block, judgement: observe(judgement, { blocks, trouble, nowMs }) }
+}
+
+/** Counted before, a slot need not be told again. */
+const isFresh = ({ seen }: Judgement, { region, slotMs }: { readonly region: RegionName; readonly slotMs: number }): boolean =>
+  !(seen[region] ?? []).includes(Math.floor(slotMs / limits.rolloutBlockMs))
+
+/** The bake of the step under way, as verdicts want it; of an analysis, one that is over. */
+export function bakeOf(rollout: Rollout, nowMs: number): Bake {
+  const step = rollout.steps[rollout.stepIndex]
+  const minRequests = step?.kind === 'weight' ? step.minRequests : 0
+  const isOn = rollout.phase === 'shifting' || rollout.phase === 'baking'
+  return {
+    minRequests,
+    endsAtMs: isOn ? (rollout.bakeEndsAtMs ?? Number.POSITIVE_INFINITY) : nowMs,
+    proof: step?.kind === 'weight' && step.proof,
+  }
+}
+
+/** What the judge says now: the guard by everything that has left, the rest by what is certain. */
+export function sayNow({ judgement }: KeptLook, bake: Bake, pairing: Pairing, trials: Trials, nowMs: number): readonly Verdict[] {
+  if (judgement === null) return []
+  const guard = guardNow(slotsOf(trials, pairing), judgement.clearFromMs)
+  return verdictsOf({ ...judgement, guard }, bake, nowMs)
+}
