@@ -10,6 +10,13 @@ const timer = {
   },
 }
 
+// Whoever reads may stop reading (`| head`): that is no error of ours.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (cause: NodeJS.ErrnoException) => {
+    if (cause.code !== 'EPIPE') throw cause
+  })
+}
+
 // Not process.exit: what was written to a pipe may still be on its way.
 process.exitCode = await run(process.argv.slice(2), {
   env: process.env,

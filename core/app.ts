@@ -1,6 +1,7 @@
-// Core over HTTP: the request's id, the operator's door, the admin API, health, and the last answers (404 and 500).
+// Core over HTTP: the request's id, the operator's door, the admin API, what deployers report, health, and the last answers (404 and 500).
 
 import { Hono } from 'hono'
+import { hookRoutes } from './api/hooks.ts'
 import { admit } from './api/operator.ts'
 import { bug, problem } from './api/problem.ts'
 import { adminRoutes, type AdminEnv } from './api/routes.ts'
@@ -27,6 +28,8 @@ export function adminApp(ports: AdminPorts): AdminApp {
     return next()
   })
   app.route('/admin/v1', adminRoutes(ports))
+  // Each of these shows by its own signature who sent it.
+  app.route('/hooks/v1', hookRoutes(ports))
 
   app.notFound((c) => problem({ reason: 'unknown_route', method: c.req.method, path: c.req.path }, c.get('requestId')))
 

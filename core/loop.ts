@@ -311,7 +311,9 @@ function foldHeard(state: LoopState, ports: LoopPorts): void {
 }
 
 function foldAllTrials(heard: readonly Heard[], { trials, catalogue, published }: LoopState, nowMs: number): void {
-  const told = heard.flatMap(({ cell, blocks }) => (cell === null ? [] : [{ cell, tallies: blocks.flatMap((block) => block.trials ?? []) }]))
+  const told = heard.flatMap(({ cell, blocks }) =>
+    cell === null ? [] : [{ cell, tallies: blocks.flatMap((block) => block.trials ?? []) }],
+  )
   if (told.every(({ tallies }) => tallies.length === 0)) return
   const regions = new Map(published?.snapshot.endpoints.map(({ cell, region }) => [cell, region]))
   // Of an alias that is not there nobody is judged; names come from outside, and would fill the memory.

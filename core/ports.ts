@@ -54,9 +54,9 @@ export type RowStore = {
   get<K extends Kind>(kind: K, key: RowKey): Promise<Row<K> | null>
   /** Refusals: already_exists, missing_reference. */
   create<K extends Kind>(kind: K, draft: Draft<K>, stamp: Stamp): Promise<Result<Row<K>, AdminRefusal>>
-  /** Applies only while the row is still the one in `before`. Refusals: not_found, generation_mismatch, missing_reference. */
+  /** Applies only while the row is still the one in `before`. Refusals: not_found, generation_mismatch, missing_reference, rollout_active. */
   update<K extends Kind>(kind: K, before: Row<K>, change: Amendment<K>, stamp: Stamp): Promise<Result<Row<K>, AdminRefusal>>
-  /** As update. Refusals: not_found, generation_mismatch, in_use. */
+  /** As update. Refusals: not_found, generation_mismatch, in_use, rollout_active. */
   remove<K extends Kind>(kind: K, before: Row<K>, stamp: Stamp): Promise<Result<null, AdminRefusal>>
   /** What update would answer; writes nothing. */
   previewUpdate<K extends Kind>(kind: K, before: Row<K>, change: Amendment<K>, atMs: number): Promise<Result<Row<K>, AdminRefusal>>
@@ -119,11 +119,12 @@ export type RolloutStore = {
   list(page: RolloutFilter): Promise<readonly RolloutRow[]>
   /** In order. */
   transitions(id: RolloutId): Promise<readonly Transition[]>
-  /** A draft. Refusal: missing_reference. */
+  /** A draft. Refusals: missing_reference, already_exists. */
   create(draft: Rollout, stamp: Stamp): Promise<Result<null, AdminRefusal>>
   /**
-   * Applies only while the stored rollout is the one in `before` (its generation), and, where it writes the alias, while that has
-   * `aliasStable` as its stable version. Refusals: generation_mismatch, rollout_active (another one is live), alias_moved.
+   * Applies only while the stored rollout is the one in `before` (its generation), and, where it writes the alias, while that has as its
+   * stable version the rollout's `from`, or what the write makes stable. Refusals: not_found, generation_mismatch, rollout_active (another
+   * one is live), alias_moved; and create's, of a rollout that it makes.
    */
   commit(
     before: Rollout,
@@ -187,11 +188,14 @@ export type DeploymentStore = {
     nowMs: number,
     limit: number,
   ): Promise<readonly { readonly deployment: Deployment; readonly target: DeployTarget; readonly version: DeployedVersion }[]>
-  /** The version is wanted, or not, at these targets (null: at all of its model). Makes the rows that are missing. Gives those that changed. */
+  /**
+   * The version is wanted, or not, at these targets (null: at all of its model; those of another model are left out). Makes the rows that
+   * are missing where it is wanted; what nobody brought is not taken away. Begins anew what failed. Gives those that changed.
+   */
   want(version: VersionId, isWanted: boolean, targets: readonly TargetId[] | null, stamp: Stamp): Promise<readonly Deployment[]>
   /**
    * A step of one deployment, only while it is the one in `before`. `endpoint`: a row to make with it; `endpointGone`: one to delete with it.
-   * Refusals: generation_mismatch, missing_reference, already_exists, in_use.
+   * Refusals: not_found, generation_mismatch, missing_reference, already_exists, in_use (an endpoint that a deployment still names).
    */
   step(
     before: Deployment,

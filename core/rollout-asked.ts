@@ -6,7 +6,16 @@ import type { ModelName, RolloutId, VersionId } from '../shared/ids.ts'
 import type { AdminRefusal } from '../shared/refusal.ts'
 import { err, ok, type Result } from '../shared/result.ts'
 import { gateNames, isLive, type GateName, type Verdict } from '../shared/wire/gate.ts'
-import type { Catalogue, LoopState, OpenRollout, RolloutCommand, RolloutRequest, Row, Stamp } from './facts.ts'
+import {
+  rolloutCommands,
+  type Catalogue,
+  type LoopState,
+  type OpenRollout,
+  type RolloutCommand,
+  type RolloutRequest,
+  type Row,
+  type Stamp,
+} from './facts.ts'
 import type { LoopPorts } from './ports.ts'
 import { askEarly } from './rollout-gates.ts'
 import { regionsNow, type PlannedPlace } from './rollout-world.ts'
@@ -286,14 +295,17 @@ async function move(at: Rollout, input: Command, stamp: Stamp, room: Room): Said
 function refusalFor(refusal: RolloutRefusal): AdminRefusal {
   const { reason, ...data } = refusal
   if (reason === 'scope_missing') return { reason, scope: refusal.scope }
-  const allowed = reason === 'illegal_transition' ? refusal.allowed : []
+  const allowed = reason === 'illegal_transition' ? commandsOf(refusal.allowed) : []
   return { reason: 'rollout_refused', why: reason, detail: wordsOf(refusal, data), allowed }
 }
+
+/** Of what a phase takes, what people may say. */
+const commandsOf = (inputs: readonly string[]): readonly string[] => rolloutCommands.filter((command) => inputs.includes(command))
 
 function wordsOf(refusal: RolloutRefusal, data: object): string {
   switch (refusal.reason) {
     case 'illegal_transition':
-      return `a rollout in "${refusal.phase}" does not take "${refusal.input}"; it takes ${refusal.allowed.join(', ') || 'nothing'}`
+      return `a rollout in "${refusal.phase}" does not take "${refusal.input}"; it takes ${commandsOf(refusal.allowed).join(', ') || 'nothing'}`
     case 'not_yet':
     case 'second_approver_missing':
       return refusal.detail

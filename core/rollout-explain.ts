@@ -4,7 +4,7 @@
 import { limits } from '../shared/limits.ts'
 import { gateNames, isLive, type Check, type GateAnswer, type GateMode, type GateName } from '../shared/wire/gate.ts'
 import { writeNameOf } from '../shared/wire/trial.ts'
-import type { Catalogue, LoopState } from './facts.ts'
+import { rolloutCommands, type Catalogue, type LoopState } from './facts.ts'
 import { pairingOf, nowOf, sceneOf, trafficNow } from './rollouts.ts'
 import { canaryInFlight, isWhole, regionsNow } from './rollout-world.ts'
 import { checkOf, modeOf } from './rollout/joint.ts'
@@ -69,7 +69,7 @@ export function explain(rollout: Rollout, catalogue: Catalogue, state: LoopState
     rollout,
     step: rollout.steps[rollout.stepIndex] ?? null,
     waitsFor: waitsFor(rollout, { gates, traffic, trouble: scene.trouble, nowMs }),
-    allowed: allowedIn(rollout.phase),
+    allowed: rolloutCommands.filter((each) => allowedIn(rollout.phase).includes(each)),
     gates,
     notJudged: kept.skipped,
     trouble: scene.trouble,
@@ -127,7 +127,9 @@ function waitsFor(rollout: Rollout, { gates, traffic, trouble, nowMs }: Facts): 
     : trouble.regions.length > 0
       ? `; judgement is held: trouble in ${trouble.regions.join(', ')}`
       : ''
-  const open = gates.filter(({ answer, mode }) => answer !== 'pass' && mode !== 'observe')
+  // Before the canary has traffic the gates that judge by it have nothing to say.
+  const asked = rollout.phase === 'warming' ? gates.filter(({ gate }) => !isLive(gate)) : gates
+  const open = asked.filter(({ answer, mode }) => answer !== 'pass' && mode !== 'observe')
   const named = open.map(({ gate, answer, checks }) => `${gate} (${answer}${reasonIn(checks, answer)})`).join('; ')
   switch (rollout.phase) {
     case 'draft':

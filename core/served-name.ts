@@ -9,11 +9,12 @@ const flagNames = ['served-model-name', 'served_model_name', '--served-model-nam
 
 /**
  * The `servedName` of an endpoint. A model repository knows a version by the name under which it is loaded. Elsewhere the engine's flags say
- * it; without them a container of SageMaker's stands alone and answers to the model's name, and whoever is told by a webhook is told the id.
+ * it; without them an engine answers to what it was started with, and a container of SageMaker's, which stands alone, to the model's name.
  */
 export function servedNameOf(version: Named, deployer: Deployer): string {
-  if (deployer === 'model_repository') return version.artifact ?? version.id
+  const own = version.artifact ?? version.id
+  if (deployer === 'model_repository') return own
   const said = flagNames.map((name) => version.flags[name]).find((value) => typeof value === 'string' && value !== '')
   if (typeof said === 'string') return said
-  return deployer === 'sagemaker' ? version.model : version.id
+  return deployer === 'sagemaker' ? version.model : own
 }

@@ -4,9 +4,10 @@ import { allowsPrivate } from '../shared/address.ts'
 import { freshId, systemClock, systemRandom, systemTimer } from '../shared/system.ts'
 import { originOf } from '../shared/geo.ts'
 import type { OriginName } from '../shared/ids.ts'
-import { signerOf } from '../shared/signature.ts'
+import { signerOf, type Signer } from '../shared/signature.ts'
 import type { CoreCalls } from '../shared/wire/credential.ts'
 import type { LedgerCalls } from '../shared/wire/ledger.ts'
+import { overridePurpose } from '../shared/wire/override.ts'
 import { cadences, type CadenceMemory } from './adapters/cadences.ts'
 import { credentials, type CredentialMemory } from './adapters/credentials.ts'
 import { endpointProber } from './adapters/endpoint-prober.ts'
@@ -14,6 +15,7 @@ import { emptyLedgerMemory, ledgers } from './adapters/ledgers.ts'
 import { emptyLoadsMemory, loads } from './adapters/loads.ts'
 import { emptyReflexMemory, reflexes } from './adapters/reflexes.ts'
 import { requestBody, type UploadMemory } from './adapters/request-body.ts'
+import { emptyShadowMemory, shadowPlaces } from './adapters/shadow-places.ts'
 import { emptySnapshotMemory, snapshots } from './adapters/snapshots.ts'
 import { emptyOpenedMemory, serviceStatuses, upstreams } from './adapters/upstreams.ts'
 import type { Body } from './facts.ts'
@@ -42,6 +44,9 @@ const cadenceMemory: CadenceMemory = new Map()
 const ledgerMemory = emptyLedgerMemory()
 const loadsMemory = emptyLoadsMemory()
 const reflexMemory = emptyReflexMemory()
+const shadowMemory = emptyShadowMemory()
+/** undefined: not made yet. Its maker's promise is not kept, for it belongs to the request that made it. */
+const overrideMemory: { signer: Signer | null | undefined } = { signer: undefined }
 
 /** The ports of one request. */
 export function portsFor(env: EdgeEnv, context: Pick<ExecutionContext, 'waitUntil'>): EdgePorts {
@@ -75,6 +80,11 @@ export function portsFor(env: EdgeEnv, context: Pick<ExecutionContext, 'waitUnti
     reflexes: reflexes(reflexMemory, { clock, random: systemRandom }),
     upstream: upstreams(upstreamSources(env)),
     cadences: cadences(cadenceMemory),
+    overrides: async () => {
+      if (overrideMemory.signer === undefined) overrideMemory.signer = await signerOf(env.CREDENTIAL_KEY, overridePurpose)
+      return overrideMemory.signer
+    },
+    shadows: shadowPlaces(shadowMemory),
     log,
     afterResponse,
   }

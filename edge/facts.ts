@@ -8,7 +8,7 @@ import type { Credential } from '../shared/wire/credential.ts'
 import type { Endpoint } from '../shared/wire/snapshot.ts'
 import type { Affinity, Considered, OutcomeKind, Priority, Purpose } from '../shared/wire/ledger.ts'
 import type { AliasName, WriteName } from '../shared/wire/trial.ts'
-import type { Asking, Lane, Usage } from './lane/lane.ts'
+import type { Asking, Lane, Sense, Usage } from './lane/lane.ts'
 
 /** What a dialect is given of a request to read. */
 export type ReadBody = {
@@ -235,16 +235,6 @@ export type Ended = {
   readonly slowestGapMs: number | null
   /** Of what was generated; null where nothing is, or it was not looked at. */
   readonly sense: Sense | null
-}
-
-/** What an answer is worth, as far as its form tells (lane). Judging versions is what it is for; no answer is changed by it. */
-export type Sense = {
-  /** Nothing was said and no tool was called, or it broke off in the middle without the limit being the reason. */
-  readonly empty: boolean
-  /** Whether it is the JSON, or the calls' arguments are, that were asked for; null: none was asked for. */
-  readonly schema: boolean | null
-  /** A digest of the text; null where the request was not deterministic (temperature above 0), or the answer was not looked at. */
-  readonly textHash: string | null
 }
 
 /** What record learns about each attempt. */

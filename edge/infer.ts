@@ -1,4 +1,4 @@
-// The request's way, top to bottom: admit -> cache -> route -> call -> stream -> record.
+// The request's way, top to bottom: admit -> cache -> route -> call -> stream -> record, and perhaps a copy of it after that: shadow.
 // Each stage returns a value or a refusal; none writes a response. Before the first byte a failed attempt may be followed by one
 // other, and a slow one may get a second copy beside it; a "no" that rests on an old snapshot is checked against a newer one before it is said.
 
@@ -17,18 +17,24 @@ import { call } from './call/call.ts'
 import { hedge, type Racer } from './call/hedge.ts'
 import { mayRetry } from './call/retry.ts'
 import { laneFor } from './lane/lanes.ts'
-import { settledAfterFailure } from './record/outcome.ts'
-import { record } from './record/record.ts'
+import { settledAfterAnswer, settledAfterFailure } from './record/outcome.ts'
+import { counterOf, record, type Counter } from './record/record.ts'
+import { judgementOf } from './record/trial.ts'
 import { explainer } from './route/explain.ts'
 import { route } from './route/route.ts'
 import type { View } from './route/trip.ts'
+import { shadow, type Copy, type Means } from './shadow/shadow.ts'
 import type { Patience } from './stream/alarm.ts'
 import { open } from './stream/stream.ts'
 
 /** Answers a request or refuses it; recording goes on after the response. */
 export async function infer(asked: Asked, ports: EdgePorts): Promise<Walked> {
-  const walked = await look(asked, ports)
-  ports.afterResponse(record(asked, walked, ports))
+  const counter = counterOf(asked, ports)
+  const walked = await look(asked, counter, ports).catch((bug: unknown) => {
+    counter.broken()
+    throw bug
+  })
+  ports.afterResponse(record(asked, walked, ports, counter))
   return walked
 }
 
@@ -56,17 +62,23 @@ export function versionFor(
 }
 
 /** Walks under the snapshot at hand; a refusal that a newer one might take back is walked once more under that. */
-async function look(asked: Asked, ports: EdgePorts): Promise<Walked> {
+async function look(asked: Asked, counter: Counter, ports: EdgePorts): Promise<Walked> {
   const known = await ports.snapshots.current(asked.origin)
   if (!known) return refused(asked, { reason: 'no_snapshot' }, ports)
-  const walked = await walk(asked, known, ports)
+  const walked = await walk({ asked, counter, roundsBefore: 0 }, known, ports)
   if (walked.answer.ok || walked.failed.length > 0 || !restsOnSnapshot(walked.answer.error)) return walked
   const newer = await ports.snapshots.newerThan(known, asked.origin)
-  return newer ? walk(asked, newer, ports, limits.roundsMax) : walked
+  return newer ? walk({ asked, counter, roundsBefore: limits.roundsMax }, newer, ports) : walked
 }
 
-/** `roundsBefore`: rounds of an earlier walk, so that no two asks of a request name their lease alike. */
-async function walk(asked: Asked, known: Snapshot, ports: EdgePorts, roundsBefore = 0): Promise<Walked> {
+type Walking = {
+  readonly asked: Asked
+  readonly counter: Counter
+  /** Rounds of an earlier walk, so that no two asks of a request name their lease alike. */
+  readonly roundsBefore: number
+}
+
+async function walk({ asked, counter, roundsBefore }: Walking, known: Snapshot, ports: EdgePorts): Promise<Walked> {
   let snapshot = known
   let admission = await admit(asked, snapshot, ports)
   if (!admission.ok) return refused(asked, admission.error, ports)
@@ -102,11 +114,13 @@ async function walk(asked: Asked, known: Snapshot, ports: EdgePorts, roundsBefor
         admitted = admission.value
         continue
       }
+      admitted = admission.value
     }
     if (!routed.ok) return refused(asked, refusalAfter(lastRefusal, routed.error), ports, sofar())
     if (isFirst) {
       ports.ledgers.count(routed.value.endpoint.cell, { way: routed.value.way, origin: asked.origin })
       ports.reflexes.depositRetry()
+      counter.left(admitted, routed.value.endpoint.cell, failed)
     }
 
     const sentAtMs = ports.clock.nowMs()
@@ -114,7 +128,10 @@ async function walk(asked: Asked, known: Snapshot, ports: EdgePorts, roundsBefor
     const sent = await attempt(trip, routed.value, view, ports)
     const answered = await sent.answer
     enginesMs += ports.clock.nowMs() - sentAtMs
-    if (answered.ok) return served(asked, { sent, answer: answered.value }, ports, sofar())
+    if (answered.ok) {
+      copyAfter(trip, sent, answered.value, ports)
+      return served(asked, { sent, answer: answered.value }, ports, sofar())
+    }
 
     lastRefusal = answered.error.refusal
     if (!mayRetry(answered.error, failed.length, admitted.deadlineMs, ports.clock.nowMs()))
@@ -213,6 +230,17 @@ async function tryOnce(
   const cadence = ports.cadences.of(admitted.version)
   const terms = { voice: asked.dialect.voice, patience, cadence, receivedAtMs: asked.receivedAtMs }
   return open(called.value, terms, ports)
+}
+
+/** Where a copy is due and this isolate has a place for one, what was asked is kept until the answer has ended, and then sent to the canary. */
+function copyAfter({ asked, admitted, under }: Trip, sent: Sent, answer: Answer, ports: EdgePorts): void {
+  const canary = admitted.assignment.shadow
+  if (canary === null || !ports.shadows.take()) return
+  const { routed, sentAtMs } = sent
+  const stable = { cell: routed.endpoint.cell, sentAtMs, ended: answer.ended }
+  const copy: Copy = { asked, admitted: { ...admitted, wish: { ...admitted.wish, json: null } }, canary, under, stable }
+  const send: Means['send'] = (copied, as, to) => tryOnce(copied, as, to, under, ports)
+  ports.afterResponse(shadow(copy, { send, settledAfterAnswer, settledAfterFailure, judgementOf }, ports))
 }
 
 /** How long a model's stream may take to begin, by its own row or the platform's default. */

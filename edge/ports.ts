@@ -146,6 +146,17 @@ export type Cadences = {
   readonly learn: (version: VersionId, gapMs: number) => void
 }
 
+/** Places of this isolate for copies that go to a canary: who has none is not copied. */
+export type Shadows = {
+  /** Whether there was one. It is kept from the answer's beginning to the copy's end. */
+  readonly take: () => boolean
+  readonly leave: () => void
+  /** A copy that was due is not made. */
+  readonly drop: () => void
+  /** How many were not made since this was last asked. */
+  readonly dropped: () => number
+}
+
 export type EdgePorts = {
   readonly clock: Clock
   readonly timer: Timer
@@ -159,6 +170,7 @@ export type EdgePorts = {
   readonly cadences: Cadences
   /** Verifies signed overrides; null while the deployment has no secret. */
   readonly overrides: () => Promise<Signer | null>
+  readonly shadows: Shadows
   readonly log: (line: RequestLine) => void
   /** Work that goes on after the response was sent. */
   readonly afterResponse: (work: Promise<unknown>) => void

@@ -27,10 +27,13 @@ CREATE TABLE `deployments` (
 	`updated_at_ms` integer NOT NULL,
 	PRIMARY KEY(`target`, `version`),
 	FOREIGN KEY (`target`) REFERENCES `targets`(`id`) ON UPDATE no action ON DELETE no action,
-	FOREIGN KEY (`version`) REFERENCES `versions`(`id`) ON UPDATE no action ON DELETE no action
+	FOREIGN KEY (`version`) REFERENCES `versions`(`id`) ON UPDATE no action ON DELETE no action,
+	FOREIGN KEY (`endpoint`) REFERENCES `endpoints`(`id`) ON UPDATE no action ON DELETE no action
 );
 --> statement-breakpoint
 CREATE INDEX `deployments_by_version` ON `deployments` (`version`);--> statement-breakpoint
+CREATE INDEX `deployments_by_endpoint` ON `deployments` (`endpoint`);--> statement-breakpoint
+CREATE INDEX `deployments_unfinished` ON `deployments` (`next_at_ms`) WHERE state <> 'failed' AND NOT (is_wanted = 1 AND state = 'ready' AND endpoint IS NOT NULL) AND NOT (is_wanted = 0 AND state = 'gone' AND endpoint IS NULL);--> statement-breakpoint
 CREATE TABLE `guards` (
 	`ok` integer NOT NULL,
 	CONSTRAINT "guard_ok" CHECK("guards"."ok" = 1)
@@ -206,6 +209,8 @@ ALTER TABLE `versions` ADD `calibration` text;--> statement-breakpoint
 ALTER TABLE `versions` ADD `licence` text;--> statement-breakpoint
 ALTER TABLE `versions` ADD `artifact` text;--> statement-breakpoint
 CREATE INDEX `versions_by_parent` ON `versions` (`parent`);--> statement-breakpoint
+CREATE TRIGGER `rollouts_no_delete` BEFORE DELETE ON `rollouts` BEGIN SELECT RAISE(ABORT, 'rollouts are kept for ever'); END;
+--> statement-breakpoint
 CREATE TRIGGER `rollout_transitions_no_update` BEFORE UPDATE ON `rollout_transitions` BEGIN SELECT RAISE(ABORT, 'transitions are append-only'); END;
 --> statement-breakpoint
 CREATE TRIGGER `rollout_transitions_no_delete` BEFORE DELETE ON `rollout_transitions` BEGIN SELECT RAISE(ABORT, 'transitions are append-only'); END;

@@ -605,4 +605,27 @@ export const limits = {
   /** Slack refuses a whole message when the text of one block is longer, or when it has more than fifty blocks. */
   slackTextCharsMax: 3_000,
   slackVerdictsMax: 10,
+
+  // ---- Answers as trials, and copies ----
+
+  /** Of a text that must be JSON, and of the arguments of calls, so much is kept to be read at the end; of what is longer nothing is said. */
+  senseTextCharsMax: 64 * 1024,
+  /** Keys that a schema demands, looked for in an answer. */
+  senseKeysMax: 256,
+  /**
+   * A copy, and the answer before it, last at most so long: the platform lets work go on for 30 s after the response, and what became of it has
+   * to be told within that time as well.
+   */
+  shadowMsMax: 25_000,
+
+  // ---- Stores of new versions ----
+
+  /** Rollouts that one turn looks at, live ones first: at most one is live for each alias, and drafts are made by people. */
+  rolloutsOpenMax: 1_000,
+  /** What was carried out, and deliveries that have ended, are of no use but to look at: a month, as long as a draft may wait. */
+  rolloutRowsKeptMs: 30 * 24 * 3_600_000,
+  /** Rows looked at for this with each write: far more than a write adds. */
+  rolloutRowsPurgedMax: 100,
+  /** Deliveries of one statement, in characters of JSON: a bound text has at most 2 MB, and a character at most 3 bytes. */
+  deliveriesPieceCharsMax: 500_000,
 } as const

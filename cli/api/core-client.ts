@@ -1,4 +1,5 @@
-// Core's admin API over HTTP. Every call has an end; only reads are tried again, for a write may have been done although its answer was lost.
+// Core's admin API over HTTP. Every call has an end; only reads, and writes that are the same when done twice, are tried again: another write
+// may have been done although its answer was lost.
 
 import { Stop } from '../local/stop.ts'
 import { parsed, readText } from './bounded.ts'
@@ -30,6 +31,8 @@ export type CoreClient = {
   readonly list: (path: Path, query: Query, most: number) => Promise<readonly unknown[]>
   /** A body that is a text is sent as it is. Throws Refused or Unreachable. */
   readonly post: (path: Path, body: object | string, write?: Write) => Promise<Answer>
+  /** As post, and tried again like a read: for what core keeps under its own digest, or does not keep at all. */
+  readonly postAgain: (path: Path, body: object | string, write?: Write) => Promise<Answer>
   readonly patch: (path: Path, body: object, write: Write) => Promise<Answer>
 }
 
@@ -58,17 +61,18 @@ export function coreClient({ url, token, actor }: CoreAddress, { timer }: Pick<W
     return answerOf(url, addressOf(url, sent.path, sent.query ?? {}), init)
   }
 
-  const get = async (path: Path, query: Query = {}): Promise<Answer> => {
+  const again = async (sent: Sent): Promise<Answer> => {
     for (const pauseMs of pausesMs) {
       try {
-        return await send({ method: 'GET', path, query, withinMs: readMsMax })
+        return await send(sent)
       } catch (cause) {
         if (!mayPass(cause)) throw cause
       }
       await timer.sleep(pauseMs)
     }
-    return send({ method: 'GET', path, query, withinMs: readMsMax })
+    return send(sent)
   }
+  const get = (path: Path, query: Query = {}): Promise<Answer> => again({ method: 'GET', path, query, withinMs: readMsMax })
 
   return {
     get,
@@ -76,6 +80,7 @@ export function coreClient({ url, token, actor }: CoreAddress, { timer }: Pick<W
     find: (path, query) => get(path, query).catch(noneFor404),
     list: (path, query, most) => allOf((page) => get(path, { ...query, ...page }), most),
     post: (path, body, write = {}) => send({ method: 'POST', path, withinMs: writeMsMax, body, ...write }),
+    postAgain: (path, body, write = {}) => again({ method: 'POST', path, withinMs: writeMsMax, body, ...write }),
     patch: (path, body, write) => send({ method: 'PATCH', path, withinMs: writeMsMax, body, ...write }),
   }
 }

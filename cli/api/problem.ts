@@ -15,6 +15,7 @@ const verdictSchema = v.looseObject({
 const problemSchema = v.looseObject({
   code: v.string(),
   status: v.number(),
+  title: v.optional(v.string(), ''),
   detail: v.string(),
   pointer: v.optional(v.string()),
   faults: v.optional(v.array(faultSchema), []),
@@ -45,6 +46,7 @@ export function readProblem(body: unknown): Problem | null {
 /** Faults of a plan that whoever typed it can mend, and those that another's change brought about. The others are the world's. */
 const usageFaults: readonly string[] = [
   'steps_invalid',
+  'gates_invalid',
   'unknown_gate',
   'gate_without_traffic',
   'pause_too_long',
@@ -70,12 +72,13 @@ export function exitCodeOf({ code, status, why, faults }: Problem): ExitCode {
   return exitCodes.error
 }
 
-/** A refusal in words: core's own sentence, then every fault and every check that did not pass, one a line. */
-function wordsOf({ detail, faults, verdicts }: Problem): string {
+/** A refusal in words: core's own sentence, or, where it has a list, every fault and every check that did not pass, one a line. */
+function wordsOf({ title, detail, faults, verdicts }: Problem): string {
   const ofFaults = faults.map((fault) => `  ${fault.pointer}  ${fault.reason}: ${fault.detail}`)
   const ofVerdicts = verdicts.flatMap(({ gate, answer, checks }) => [
     `  ${gate}: ${answer}`,
     ...checks.filter((check) => check.answer !== 'pass').map((check) => `    ${check.metric}  ${check.answer}: ${check.reason}`),
   ])
-  return [detail, ...ofFaults, ...ofVerdicts].join('\n')
+  const lines = [...ofFaults, ...ofVerdicts]
+  return lines.length === 0 ? detail : [title || detail, ...lines].join('\n')
 }

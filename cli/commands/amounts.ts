@@ -67,5 +67,5 @@ export const spokenTime = (atMs: number): string => `${new Date(atMs).toISOStrin
 /** A measured number with as many digits as one reads; a dash where there is none. */
 export function spokenNumber(value: number | null): string {
   if (value === null) return '-'
-  return Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(4)))
+  return Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(5)))
 }

@@ -25,12 +25,9 @@ export type Bind = <Options>(command: Command, act: Act<Options>) => Command
 export async function run(argv: readonly string[], world: World): Promise<number> {
   let exitCode: number = exitCodes.ok
   const bind: Bind = (command, act) =>
-    command.action(async (...given: readonly unknown[]) => {
+    command.action(async () => {
       const options: Parameters<typeof act>[2] & CommonOptions = command.optsWithGlobals()
-      const context = contextOf(options, world)
-      exitCode = await act(context, command.args, options)
-      // commander gives each action its arguments, its options and itself; all of them are in the command.
-      void given
+      exitCode = await act(contextOf(options, world), command.args, options)
     })
   try {
     await programOf(bind, world, argv.includes('--json')).parseAsync([...argv], { from: 'user' })
@@ -92,7 +89,8 @@ function tell(cause: unknown, isJson: boolean, world: World): number {
   if (cause instanceof CommanderError) {
     // Help that was asked for, and the version, are no errors.
     if (cause.exitCode === 0) return exitCodes.ok
-    if (isJson) writeError(world, { code: 'usage', detail: cause.message.replace(/^error: /, '') }, exitCodes.usage)
+    const detail = cause.code === 'commander.help' ? 'a command is missing' : cause.message.replace(/^error: /, '')
+    if (isJson) writeError(world, { code: 'usage', detail }, exitCodes.usage)
     return exitCodes.usage
   }
   if (!(cause instanceof Stop)) throw cause

@@ -3,7 +3,7 @@
 import type { PlanRow, RolloutRow, Transition } from '../api/shapes.ts'
 import { spokenAge, spokenBp, spokenMs, spokenNumber, spokenTime } from './amounts.ts'
 import { spokenStep } from './steps.ts'
-import { fields, plain, table } from './table.ts'
+import { fields, plain, table, valueText } from './table.ts'
 
 /** Phases in which a rollout is over for good (core/rollout/record.ts). */
 const ends: readonly string[] = ['succeeded', 'rolled_back', 'superseded', 'rejected']
@@ -35,7 +35,10 @@ export function rolloutText(rollout: RolloutRow, nowMs: number): string {
     fields([
       ['phase', step && !isOver(rollout) ? `${rollout.phase}, step ${stepIndex}: ${spokenStep(step)}` : rollout.phase],
       ['waits', waitsFor(rollout, nowMs)],
-      ['weight', rollout.shadowBp > 0 ? `${spokenBp(rollout.weightBp)}, copies of ${spokenBp(rollout.shadowBp)}` : spokenBp(rollout.weightBp)],
+      [
+        'weight',
+        rollout.shadowBp > 0 ? `${spokenBp(rollout.weightBp)}, copies of ${spokenBp(rollout.shadowBp)}` : spokenBp(rollout.weightBp),
+      ],
       ['since', rollout.enteredAtMs > 0 ? spokenAge(rollout.enteredAtMs, nowMs) : null],
       ['deadline', rollout.deadlineMs === null ? null : spokenAge(rollout.deadlineMs, nowMs)],
       ['held', rollout.stableHeldUntilMs === null ? null : `${rollout.from}, ${spokenAge(rollout.stableHeldUntilMs, nowMs)}`],
@@ -74,7 +77,8 @@ const stepsTable = ({ steps, stepIndex, phase }: RolloutRow): string =>
 
 /** One transition on one line. */
 export function transitionText({ atMs, from, to, input, actor, reason, detail }: Transition): string {
-  const why = [reason, detail].filter((text) => text !== '').join('; ')
+  // Of what came about by itself both say the same.
+  const why = [...new Set([reason, detail])].filter((text) => text !== '').join('; ')
   return plain(`${spokenTime(atMs)}  ${from === to ? to : `${from} -> ${to}`}  (${input} by ${actor})${why === '' ? '' : `  ${why}`}`)
 }
 
@@ -149,6 +153,3 @@ export const faultTable = (faults: readonly { readonly pointer: string; readonly
     ['FIELD', 'WHY', 'DETAIL'],
     faults.map(({ pointer, reason, detail }) => [pointer, reason, detail]),
   )
-
-const valueText = (value: unknown): string =>
-  value === null || value === undefined ? '-' : typeof value === 'string' ? value : JSON.stringify(value)

@@ -5,11 +5,14 @@ import { mayPass } from '../api/core-client.ts'
 import { exitCodes, type ExitCode } from '../api/exit.ts'
 import { read, rolloutSchema, type RolloutRow } from '../api/shapes.ts'
 import { note, show, type Context } from './context.ts'
+import { waitsForIn } from './explain-text.ts'
 import { endOf, newsOf, pauseMsAfter, type Wait } from './rollout-wait.ts'
 import { isOver, rolloutText, transitionText, waitsFor } from './rollout-text.ts'
 
 /** A last look is worth so much time although the wait is nearly over. */
 const lookMsMin = 1_000
+/** The wait is over: why it was in vain may take no longer. */
+const explainMsMax = 3_000
 
 /** Gives each new state to `seen` until that gives an exit code, or the time is over. The first look may fail like the others. */
 async function follow(
@@ -58,14 +61,24 @@ export async function waitFor(context: Context, { id, timeoutMs, ...wait }: Wait
       const waits = rollout.phase === 'paused' ? waitsFor(rollout, world.clock.nowMs()) : null
       if (waits !== null) world.out.write(`  waits: ${waits}\n`)
     }
-    told = rollout.generation
+    // Of what was told, not of the rollout: the list is read after it, and may know more.
+    told = Math.max(told, 0, ...news.map((each) => each.generation))
     last = rollout
     return endOf(rollout, wait)
   })
-  if (isJson) show(context, { id, until: wait.until, exitCode, timedOut: exitCode === exitCodes.timedOut, rollout: last }, '')
-  else note(context, endText(exitCode, last, wait))
+  const timedOut = exitCode === exitCodes.timedOut
+  const waitsForNow = timedOut ? await explained(context, id) : null
+  if (isJson) show(context, { id, until: wait.until, exitCode, timedOut, waitsFor: waitsForNow, rollout: last }, '')
+  else note(context, `${endText(exitCode, last, wait)}${waitsForNow === null ? '' : `; it waits for ${waitsForNow}`}`)
   return exitCode
 }
+
+/** What it waits for, by core's own word; null where core does not say. */
+const explained = ({ core }: Context, id: string): Promise<string | null> =>
+  core.look(['rollouts', id, 'explain'], explainMsMax).then(
+    ({ body }) => waitsForIn(body),
+    () => null,
+  )
 
 function endText(exitCode: ExitCode, rollout: RolloutRow | null, { until }: Wait): string {
   const phase = rollout ? `it is ${rollout.phase}` : 'core never answered'

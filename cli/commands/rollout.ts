@@ -8,12 +8,12 @@ import { exitCodes, usageStop, type ExitCode } from '../api/exit.ts'
 import { exitCodeOfFaults } from '../api/problem.ts'
 import { planSchema, read, rolloutSchema, type RolloutRow } from '../api/shapes.ts'
 import { show, type Context } from './context.ts'
+import { explainText } from './explain-text.ts'
 import { duration, reasonOption } from './options.ts'
 import type { Bind } from './program.ts'
 import { addMaking, bodyOf, type Making } from './rollout-request.ts'
 import { planText, rolloutTable, rolloutText } from './rollout-text.ts'
 import { waitFor, watch } from './rollout-watch.ts'
-import { outline } from './table.ts'
 
 const rowsMax = 200
 
@@ -24,7 +24,11 @@ export function addRollout(program: Command, bind: Bind): void {
   addGet(rollout, bind)
   addStatus(rollout, bind)
   for (const each of commands) addCommand(rollout, bind, each)
-  bind(rollout.command('explain <rollout>').description('why it is where it is: every gate and metric with its numbers now'), explain)
+  const explained = rollout
+    .command('explain <rollout>')
+    .description('why it is where it is: every gate and metric with its numbers now')
+    .addHelpText('after', '\nExample:\n  $ isochrone rollout explain r-7mkq0t2r')
+  bind(explained, explain)
 }
 
 // ---- plan and start ----
@@ -52,7 +56,10 @@ function addStart(rollout: Command, bind: Bind): void {
     .command('start [rollout]')
     .description('make a rollout and start it; or start one that is approved')
     .option('--draft', 'make it, and leave it a draft')
-    .addHelpText('after', '\nExample:\n  $ isochrone rollout start --env staging --model atlas --to atlas-2.q4_0 --reason "half the memory"')
+    .addHelpText(
+      'after',
+      '\nExample:\n  $ isochrone rollout start --env staging --model atlas --to atlas-2.q4_0 --reason "half the memory"',
+    )
   bind(addMaking(command).addOption(generationOption()), start)
 }
 
@@ -129,7 +136,7 @@ function addStatus(rollout: Command, bind: Bind): void {
 }
 
 /** All phases (core/rollout/record.ts). */
-const phases = [
+export const phases = [
   'draft',
   'pending_approval',
   'approved',
@@ -159,7 +166,7 @@ async function status(context: Context, [id = '']: readonly string[], options: S
 
 async function explain(context: Context, [id = '']: readonly string[]): Promise<ExitCode> {
   const { body } = await context.core.get(['rollouts', id, 'explain'])
-  show(context, body, outline(body))
+  show(context, body, explainText(body))
   return exitCodes.ok
 }
 
@@ -239,4 +246,3 @@ function reasonOf({ reason }: Steering): string {
   if (reason === undefined || reason.trim() === '') throw usageStop('--reason must be given, and not be empty.')
   return reason
 }
-

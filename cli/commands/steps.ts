@@ -29,7 +29,10 @@ const kinds: Readonly<Record<string, { readonly first: Part | null; readonly par
       proof: { field: 'proof', read: yes, must: 'without a value' },
     },
   },
-  pause: { first: { field: 'untilMs', read: (text) => readDate(text), must: 'a date such as 2026-12-24T18:00:00Z, or left out' }, parts: {} },
+  pause: {
+    first: { field: 'untilMs', read: (text) => readDate(text), must: 'a date such as 2026-12-24T18:00:00Z, or left out' },
+    parts: {},
+  },
   analysis: { first: { field: 'gates', read: names, must: 'gates such as accuracy+load' }, parts: { within: duration('withinMs') } },
   approval: { first: null, parts: {} },
 }

@@ -42,3 +42,10 @@ function scalar(value: unknown): string {
   if (value === null || value === undefined) return '-'
   return plain(typeof value === 'string' ? value : JSON.stringify(value))
 }
+
+/** A field's value in a cell; of a digest what tells it from others. */
+export function valueText(value: unknown): string {
+  if (value === null || value === undefined) return '-'
+  if (typeof value !== 'string') return JSON.stringify(value)
+  return value.replace(/^(sha256:[0-9a-f]{12})[0-9a-f]{52}$/, '$1…')
+}

@@ -2,7 +2,7 @@
 
 import type { ApprovalRow, DeploymentRow, OverrideRow, ReportRow, VersionRow } from '../api/shapes.ts'
 import { spokenAge, spokenNumber } from './amounts.ts'
-import { fields, table } from './table.ts'
+import { fields, table, valueText } from './table.ts'
 
 export function versionTable(rows: readonly VersionRow[], nowMs: number): string {
   if (rows.length === 0) return 'There are no versions.'
@@ -59,12 +59,15 @@ export const deploymentTable = (rows: readonly DeploymentRow[]): string =>
     rows.map((row) => [row.target, row.state, row.isWanted ? 'yes' : 'no', row.endpoint ?? '-', row.detail]),
   )
 
+const idCharsShown = 12
+
 export function reportTable(rows: readonly ReportRow[], nowMs: number): string {
   if (rows.length === 0) return 'There are no reports.'
   return table(
     ['REPORT', 'VERSION', 'ENVIRONMENT', 'SET', 'ITEMS', 'SCORES', 'CREATED'],
     rows.map((row) => [
-      row.id,
+      // Enough to be told from others, and to be given to other commands; --json has the whole.
+      row.id.slice(0, idCharsShown),
       row.version,
       row.environment,
       row.setName,
@@ -93,9 +96,6 @@ export function differenceTable(body: unknown, from: string, to: string): string
     rows.map((row) => [row.field, valueText(row.from), valueText(row.to)]),
   )
 }
-
-const valueText = (value: unknown): string =>
-  value === null || value === undefined ? '-' : typeof value === 'string' ? value : JSON.stringify(value)
 
 /** As curl takes it, and nothing else on stdout. */
 export const overrideText = ({ header, value }: OverrideRow): string => `${header}: ${value}`

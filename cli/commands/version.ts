@@ -7,6 +7,7 @@ import * as v from 'valibot'
 import { environments, type Environment } from '../../shared/ids.ts'
 import { exitCodes, usageStop, type ExitCode } from '../api/exit.ts'
 import { approvalSchema, deploymentSchema, overrideSchema, read, reportRowSchema, versionSchema } from '../api/shapes.ts'
+import { findReport } from '../eval/references.ts'
 import { Stop } from '../local/stop.ts'
 import { readTime } from './amounts.ts'
 import { show, type Context } from './context.ts'
@@ -18,10 +19,23 @@ const rowsMax = 1_000
 
 export function addVersion(program: Command, bind: Bind): void {
   const version = program.command('version').description('versions of models: immutable builds, their approvals and deployments')
-  bind(version.command('list').description('all versions').option('--model <name>', 'of this model alone'), list)
-  bind(version.command('show <version>').description('one version, who approved it, where it exists, what was measured'), showOne)
+  const listed = version
+    .command('list')
+    .description('all versions')
+    .option('--model <name>', 'of this model alone')
+    .addHelpText('after', '\nExample:\n  $ isochrone version list --model atlas')
+  bind(listed, list)
+  const shown = version
+    .command('show <version>')
+    .description('one version, who approved it, where it exists, what was measured')
+    .addHelpText('after', '\nExample:\n  $ isochrone version show atlas-2.q4_0')
+  bind(shown, showOne)
   addCreate(version, bind)
-  bind(version.command('diff <from> <to>').description('the fields in which two versions of a model differ'), diff)
+  const compared = version
+    .command('diff <from> <to>')
+    .description('the fields in which two versions of a model differ')
+    .addHelpText('after', '\nExample:\n  $ isochrone version diff atlas-2.f16 atlas-2.q4_0')
+  bind(compared, diff)
   addApprove(version, bind)
   addDeploy(version, bind, 'deploy')
   addDeploy(version, bind, 'undeploy')
@@ -136,7 +150,7 @@ function addApprove(version: Command, bind: Bind): void {
     .command('approve <version>')
     .description('say that a version may serve in an environment; again: say so anew')
     .addOption(environmentOption())
-    .option('--evidence <report>', 'id of a report that bears it out; may be repeated', collect)
+    .option('--evidence <report>', 'a report that bears it out, by its id or the beginning of it; may be repeated', collect)
     .option('--verdict <verdict>', 'id of a verdict that bears it out; may be repeated', collect)
     .option('--note <text>', 'the same in words')
     .option('--expires <time>', 'until when: a duration from now such as 30d, or a date')
@@ -151,7 +165,8 @@ async function approve(context: Context, [version = '']: readonly string[], opti
   if (options.expires !== undefined && expiresAtMs === null) {
     throw usageStop(`--expires ${options.expires}: must be a duration such as 30d, or a date such as 2026-12-24.`)
   }
-  const evidence = { note: options.note ?? '', reports: options.evidence ?? [], verdicts: options.verdict ?? [] }
+  const found = await Promise.all((options.evidence ?? []).map((name) => findReport(core, name, null)))
+  const evidence = { note: options.note ?? '', reports: found.map(({ id }) => id), verdicts: options.verdict ?? [] }
   const write = { reason: options.reason }
   const known = await core.find(['approvals', options.env, version])
   const { body } = known
@@ -204,4 +219,3 @@ async function override(context: Context, [id = '']: readonly string[], options:
   show(context, row, overrideText(row))
   return exitCodes.ok
 }
-

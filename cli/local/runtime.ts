@@ -62,7 +62,13 @@ function options(): WorkerOptions {
   return {
     ...common,
     kvNamespaces: {},
-    bindings: { ...bindings, OPERATOR_TOKEN: process.env['OPERATOR_TOKEN'] ?? '' },
+    bindings: {
+      ...bindings,
+      OPERATOR_TOKEN: process.env['OPERATOR_TOKEN'] ?? '',
+      // On one's own machine there is one operator, who may do everything.
+      OPERATOR_SCOPES: 'rollouts:promote-full',
+      CORE_URL: `http://${host}:${port}`,
+    },
     serviceBindings: { ...common.serviceBindings, STATE: { name: names.kv, entrypoint: 'Namespace' } },
   }
 }

@@ -33,6 +33,10 @@ export const auditOfFound = (
 /** Breaks the whole batch unless the statement before it changed exactly one row; `isBroken` knows the error. Two statements. */
 export const guardOfChange = (db: DrizzleD1Database) => [db.insert(guards).select(sql`SELECT changes()`), db.delete(guards)] as const
 
+/** As guardOfChange, of what `found` finds at that point: exactly one row. */
+export const guardOfFound = (db: DrizzleD1Database, found: SQL) =>
+  [db.insert(guards).select(sql`SELECT count(*) ${found}`), db.delete(guards)] as const
+
 export const isBroken = (cause: unknown): boolean => says(cause, 'guard_ok')
 
 /** A row as the audit log shows it, made of its columns by the database itself: it is as it was in that very moment. */

@@ -33,7 +33,7 @@ export async function tell(
   const headers = { 'content-type': 'application/json', ...signed }
   const { status, error } = await teller.poster.post({ url, headers, body, withinMs: limits.deployCallMsMax })
   if (status !== null && status >= 200 && status < 300) return { state: 'loading', detail: `told (${status}); nothing was reported yet` }
-  const detail = status === null ? `not told: ${error ?? 'no answer'}` : `told, the webhook answers ${status}`
+  const detail = status === null ? `not told: ${error ?? 'no answer'}` : `told, the webhook ${error ?? `answered ${status}`}`
   return { state: 'failed', detail, mayRetry: status === null ? mayPass(error) : status >= 500 || passing.has(status) }
 }
 

@@ -1,6 +1,8 @@
 // What makes versions exist at targets: opens a target's credential and chooses the adapter by its deployer. Never throws, and no text that
 // comes from here has a part of a credential.
 
+import { secretsOf, type EndpointCredential } from '../../shared/endpoint-credential.ts'
+import { detailOf } from '../../shared/redact.ts'
 import type { Clock } from '../../shared/time.ts'
 import type { DeployedVersion, DeployProgress, Deployers, DeployTarget, Poster } from '../ports.ts'
 import { tell, type Teller } from './deploy-webhook.ts'
@@ -21,15 +23,30 @@ export type DeployerSources = {
   readonly coreUrl: string | null
 }
 
+type Verb = 'bring' | 'remove'
+
 export function deployers(sources: DeployerSources): Deployers {
   const credentials = targetCredentials(sources.credentialKey)
   const teller: Teller = { ...sources, nowMs: sources.clock.nowMs }
   const { allowPrivate } = sources
 
-  async function ask(verb: 'bring' | 'remove', target: DeployTarget, version: DeployedVersion): Promise<DeployProgress> {
+  async function ask(verb: Verb, target: DeployTarget, version: DeployedVersion): Promise<DeployProgress> {
     const opened = await credentials.open(target)
     if (!opened.ok) return unable(opened.error)
-    const credential = opened.value
+    try {
+      return await askWith(opened.value, verb, target, version)
+    } catch (cause) {
+      const secrets = opened.value ? secretsOf(opened.value) : []
+      return { state: 'failed', detail: `the deployer failed: ${detailOf(cause, secrets)}`, mayRetry: true }
+    }
+  }
+
+  async function askWith(
+    credential: EndpointCredential | null,
+    verb: Verb,
+    target: DeployTarget,
+    version: DeployedVersion,
+  ): Promise<DeployProgress> {
     const isAws = credential !== null && 'secretAccessKey' in credential
     switch (target.deployer) {
       case 'model_repository': {
@@ -53,7 +70,8 @@ export function deployers(sources: DeployerSources): Deployers {
   return {
     bring: (target, version) => ask('bring', target, version),
     remove: (target, version) => ask('remove', target, version),
-    credentialFor: (target, endpoint) => credentials.sealFor(target, endpoint),
+    // What a webhook is signed with is for those who deploy: a model server that had it could report in their name.
+    credentialFor: async (target, endpoint) => (target.deployer === 'webhook' ? null : credentials.sealFor(target, endpoint)),
   }
 }
 

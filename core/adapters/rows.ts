@@ -208,7 +208,8 @@ async function missingReference<K extends Kind>(db: DrizzleD1Database, kind: K, 
   return err((await firstMissing(db, kind, fields)) ?? { reason: 'missing_reference', what: kind, detail })
 }
 
-async function firstMissing<K extends Kind>(db: DrizzleD1Database, kind: K, fields: Fields[K]): Promise<AdminRefusal | null> {
+/** Of what a row refers to, the first that is not there. */
+export async function firstMissing<K extends Kind>(db: DrizzleD1Database, kind: K, fields: Fields[K]): Promise<AdminRefusal | null> {
   for (const { field, kind: to, id, ofModel } of referencesOf(kind, fields)) {
     const found: object | null = await get(db, to, [id])
     if (!found) return { reason: 'missing_reference', what: field, detail: `the ${to} "${id}" does not exist` }
@@ -226,7 +227,8 @@ async function inUse<K extends Kind>(db: DrizzleD1Database, kind: K, row: Row<K>
   return err((await firstUse(db, kind, row)) ?? { reason: 'in_use', what: kind, id: idOf(kind, row), detail })
 }
 
-async function firstUse<K extends Kind>(db: DrizzleD1Database, kind: K, row: Row<K>): Promise<AdminRefusal | null> {
+/** Of what refers to a row, the first that is found. */
+export async function firstUse(db: DrizzleD1Database, kind: Kind, row: object): Promise<AdminRefusal | null> {
   const id = idOf(kind, row)
   for (const dependent of tables[kind].dependents) {
     const named = Object.fromEntries(dependent.named.map((column) => [column.name, column]))

@@ -2,8 +2,30 @@
 // Every row carries a generation (starts at 1, one more with each update): it is the ETag and the optimistic lock.
 
 import { sql } from 'drizzle-orm'
-import { check, foreignKey, index, integer, primaryKey, real, sqliteTable, text, uniqueIndex, type AnySQLiteColumn } from 'drizzle-orm/sqlite-core'
-import type { CellId, EndpointId, KeyId, ModelName, RegionName, RolloutId, TargetId, TenantId, VersionId, WebhookId } from '../../shared/ids.ts'
+import {
+  check,
+  foreignKey,
+  index,
+  integer,
+  primaryKey,
+  real,
+  sqliteTable,
+  text,
+  uniqueIndex,
+  type AnySQLiteColumn,
+} from 'drizzle-orm/sqlite-core'
+import type {
+  CellId,
+  EndpointId,
+  KeyId,
+  ModelName,
+  RegionName,
+  RolloutId,
+  TargetId,
+  TenantId,
+  VersionId,
+  WebhookId,
+} from '../../shared/ids.ts'
 import { environments } from '../../shared/ids.ts'
 import { locationHints } from '../../shared/geo.ts'
 import { endpointKinds, type Operation } from '../../shared/operations.ts'
@@ -277,6 +299,12 @@ export const targets = sqliteTable(
   ],
 )
 
+/**
+ * A deployment that is not as it is wanted, with the endpoint that belongs to it. What failed is left alone until it is wanted anew. Word for
+ * word in the index and in the query, or SQLite does not use the one for the other; and without OR, or it does not either.
+ */
+export const isUnfinished = sql`state <> 'failed' AND NOT (is_wanted = 1 AND state = 'ready' AND endpoint IS NOT NULL) AND NOT (is_wanted = 0 AND state = 'gone' AND endpoint IS NULL)`
+
 /** A version at a target: what is wanted, and how far it is. */
 export const deployments = sqliteTable(
   'deployments',
@@ -293,14 +321,21 @@ export const deployments = sqliteTable(
     state: text('state', { enum: deploymentStates }).notNull(),
     detail: text('detail').notNull(),
     /** The endpoint that was made for it; null while there is none. */
-    endpoint: text('endpoint').$type<EndpointId>(),
+    endpoint: text('endpoint')
+      .$type<EndpointId>()
+      .references(() => endpoints.id),
     attempts: integer('attempts').notNull(),
     nextAtMs: integer('next_at_ms').notNull(),
     /** Since when it has been in this state. */
     sinceMs: integer('since_ms').notNull(),
     ...kept(),
   },
-  (table) => [primaryKey({ columns: [table.target, table.version] }), index('deployments_by_version').on(table.version)],
+  (table) => [
+    primaryKey({ columns: [table.target, table.version] }),
+    index('deployments_by_version').on(table.version),
+    index('deployments_by_endpoint').on(table.endpoint),
+    index('deployments_unfinished').on(table.nextAtMs).where(isUnfinished),
+  ],
 )
 
 /** `record` is the whole (core/rollout/record.ts); the columns beside it are what rows are found by. */
@@ -332,7 +367,9 @@ export const rollouts = sqliteTable(
   },
   (table) => [
     uniqueIndex('rollouts_id').on(table.id),
-    uniqueIndex('rollouts_one_live').on(table.environment, table.model).where(sql`is_live = 1`),
+    uniqueIndex('rollouts_one_live')
+      .on(table.environment, table.model)
+      .where(sql`is_live = 1`),
     index('rollouts_of_alias').on(table.environment, table.model, table.seq),
     index('rollouts_open').on(table.isOpen),
     index('rollouts_by_from').on(table.fromVersion),
@@ -441,7 +478,12 @@ export const outbox = sqliteTable(
     atMs: integer('at_ms').notNull(),
     doneAtMs: integer('done_at_ms'),
   },
-  (table) => [uniqueIndex('outbox_id').on(table.id), index('outbox_undone').on(table.seq).where(sql`done_at_ms IS NULL`)],
+  (table) => [
+    uniqueIndex('outbox_id').on(table.id),
+    index('outbox_undone')
+      .on(table.seq)
+      .where(sql`done_at_ms IS NULL`),
+  ],
 )
 
 export const webhooks = sqliteTable('webhooks', {
@@ -461,7 +503,7 @@ export const webhookDeliveries = sqliteTable(
   'webhook_deliveries',
   {
     seq: integer('seq').primaryKey({ autoIncrement: true }),
-    /** `<outbox id>/<webhook id>`; sent as webhook-id. */
+    /** `<outbox id>/<webhook id>`; the outbox id is the event, and what is sent as webhook-id. */
     id: text('id').notNull(),
     webhook: text('webhook').$type<WebhookId>().notNull(),
     type: text('type').notNull(),
@@ -477,7 +519,9 @@ export const webhookDeliveries = sqliteTable(
   },
   (table) => [
     uniqueIndex('webhook_deliveries_id').on(table.id),
-    index('webhook_deliveries_due').on(table.nextAtMs).where(sql`ended_at_ms IS NULL`),
+    index('webhook_deliveries_due')
+      .on(table.nextAtMs)
+      .where(sql`ended_at_ms IS NULL`),
     index('webhook_deliveries_of_webhook').on(table.webhook, table.seq),
   ],
 )

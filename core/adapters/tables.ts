@@ -105,7 +105,7 @@ export const tables: Readonly<Record<Kind, TableOf>> = {
       loadRunBy(loadRuns.version),
     ],
   },
-  endpoint: { table: endpoints, columns: endpointColumns, key: ['id'], dependents: [] },
+  endpoint: { table: endpoints, columns: endpointColumns, key: ['id'], dependents: [deploymentBy(deployments.endpoint)] },
   alias: { table: aliases, columns: getTableColumns(aliases), key: ['environment', 'model'], dependents: [] },
   tenant: {
     table: tenants,

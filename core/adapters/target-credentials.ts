@@ -29,10 +29,10 @@ export function targetCredentials(credentialKey: string | undefined): TargetCred
 
   async function opened(target: Sealed): Promise<Result<{ readonly text: string; readonly key: SealKey } | null, string>> {
     if (target.credential === null) return ok(null)
-    const with_ = await keyNow()
-    if (!with_) return err("the target's credential cannot be opened: this deployment has no CREDENTIAL_KEY")
-    const text = await open(target.credential, sealNameOf(target.id), with_)
-    return text.ok ? ok({ text: text.value, key: with_ }) : err(`the target's credential cannot be opened (${text.error})`)
+    const keyHeld = await keyNow()
+    if (!keyHeld) return err("the target's credential cannot be opened: this deployment has no CREDENTIAL_KEY")
+    const text = await open(target.credential, sealNameOf(target.id), keyHeld)
+    return text.ok ? ok({ text: text.value, key: keyHeld }) : err(`the target's credential cannot be opened (${text.error})`)
   }
 
   return {

@@ -1,6 +1,6 @@
 // What the routes have in common: who writes and why, the row that a path names, whether it is the one that is meant, and the answer.
 
-import type { Context } from 'hono'
+import type { Context, Hono } from 'hono'
 import { err, ok, type Result } from '../../shared/result.ts'
 import type { AdminRefusal } from '../../shared/refusal.ts'
 import { limits } from '../../shared/limits.ts'
@@ -10,7 +10,7 @@ import type { AdminPorts } from '../ports.ts'
 import { etagOf } from './if-match.ts'
 import { actorOf, reasonOf } from './operator.ts'
 import { problem } from './problem.ts'
-import type { Resource } from './resources.ts'
+import type { Resource } from './resource.ts'
 
 export type AdminEnv = { Variables: { requestId: string } }
 export type Asked = Context<AdminEnv>
@@ -85,4 +85,10 @@ export const refuse = (c: Asked, refusal: AdminRefusal): Response => problem(ref
 export async function answer(c: Asked, answered: Promise<Answer>): Promise<Response> {
   const result = await answered
   return result.ok ? result.value : refuse(c, result.error)
+}
+
+/** A path that answers one method alone. */
+export function only(method: 'GET' | 'POST', app: Hono<AdminEnv>, path: string, reply: (c: Asked) => Promise<Answer>): void {
+  app.on(method, path, (c) => answer(c, reply(c)))
+  app.all(path, (c) => refuse(c, wrongMethod(c, method)))
 }

@@ -47,6 +47,19 @@ export function readFields(schema: v.StrictObjectSchema<v.ObjectEntries, undefin
   return err({ reason: 'invalid_field', param: v.getDotPath(issue) ?? 'body', detail, pointer: pointerOf(issue) })
 }
 
+/** As readFields, for an object in a field of the body whose schema depends on another field: `of` says on which. */
+export function readWithin(
+  field: string,
+  schema: v.StrictObjectSchema<v.ObjectEntries, undefined>,
+  value: unknown,
+  of: string,
+): Result<object, AdminRefusal> {
+  const read = readFields(schema, value)
+  if (read.ok || read.error.reason !== 'invalid_field') return read
+  const { param, detail, pointer = '#' } = read.error
+  return err({ ...read.error, param: `${field}.${param}`, detail: `${detail} (${of})`, pointer: `#/${field}${pointer.slice(1)}` })
+}
+
 /** A JSON Pointer (RFC 6901) as a fragment: where in the body the fault is. */
 function pointerOf(issue: v.BaseIssue<unknown>): string {
   const escaped = (key: unknown) => encodeURIComponent(String(key).replaceAll('~', '~0').replaceAll('/', '~1'))

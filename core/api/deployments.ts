@@ -10,7 +10,7 @@ import { err, ok, type Result } from '../../shared/result.ts'
 import type { Deployment, Row } from '../facts.ts'
 import { isInUse } from '../in-use.ts'
 import type { AdminPorts } from '../ports.ts'
-import { answer, find, hearOfIt, pageOf, refuse, shown, stampOf, wrongMethod, type AdminEnv, type Answer, type Asked } from './asked.ts'
+import { find, hearOfIt, only, pageOf, shown, stampOf, type AdminEnv, type Answer, type Asked } from './asked.ts'
 import { readFields, readJson } from './body.ts'
 import { pageParameters, readPage, writeCursor } from './cursor.ts'
 import { reason, slug } from './fields.ts'
@@ -18,14 +18,10 @@ import { readDryRun, readQuery } from './query.ts'
 import { resources } from './resources.ts'
 
 export function addDeployments(app: Hono<AdminEnv>, ports: AdminPorts): void {
-  app.get('/deployments', (c) => answer(c, list(c, ports)))
-  app.all('/deployments', (c) => refuse(c, wrongMethod(c, 'GET')))
-  app.get('/deployments/:target/:version', (c) => answer(c, read(c, ports)))
-  app.all('/deployments/:target/:version', (c) => refuse(c, wrongMethod(c, 'GET')))
-  for (const [name, isWanted] of [['deploy', true] as const, ['undeploy', false] as const]) {
-    app.post(`/versions/:id/${name}`, (c) => answer(c, want(c, isWanted, ports)))
-    app.all(`/versions/:id/${name}`, (c) => refuse(c, wrongMethod(c, 'POST')))
-  }
+  only('GET', app, '/deployments', (c) => list(c, ports))
+  only('GET', app, '/deployments/:target/:version', (c) => read(c, ports))
+  only('POST', app, '/versions/:id/deploy', (c) => want(c, true, ports))
+  only('POST', app, '/versions/:id/undeploy', (c) => want(c, false, ports))
 }
 
 async function list(c: Asked, ports: AdminPorts): Promise<Answer> {

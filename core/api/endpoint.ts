@@ -12,7 +12,7 @@ import { err, ok, type Result } from '../../shared/result.ts'
 import { awsRegion, readSageMakerUrl, sageMakerName } from '../../shared/sagemaker.ts'
 import type { Fields, Maintenance, Options } from '../facts.ts'
 import type { AdminPorts } from '../ports.ts'
-import { readFields } from './body.ts'
+import { readWithin } from './body.ts'
 import { oneOf, pageUrl, reason, timeMs } from './fields.ts'
 
 type Said<T> = Result<T, AdminRefusal>
@@ -32,8 +32,8 @@ export const anyOptions = v.custom<object>(
   'must be an object',
 )
 
-const awsName = v.pipe(v.string('must be a text'), v.regex(sageMakerName, 'must be 1 to 63 letters, digits and "-"'))
-const region = v.pipe(v.string('must be a text'), v.regex(awsRegion, 'must be a region of AWS, such as eu-central-1'))
+export const awsName = v.pipe(v.string('must be a text'), v.regex(sageMakerName, 'must be 1 to 63 letters, digits and "-"'))
+export const awsRegionName = v.pipe(v.string('must be a text'), v.regex(awsRegion, 'must be a region of AWS, such as eu-central-1'))
 
 /** Servers with a Prometheus page may have it elsewhere; the others have none. */
 const onOrOff = v.optional(oneOf(['on', 'off']))
@@ -49,18 +49,14 @@ const optionsByKind = {
     ...generationOption,
     targetVariant: v.optional(awsName),
     inferenceComponent: v.optional(awsName),
-    region: v.optional(region),
+    region: v.optional(awsRegionName),
   }),
-} as const satisfies Readonly<Record<EndpointKind, v.GenericSchema>>
+} as const satisfies Readonly<Record<EndpointKind, v.StrictObjectSchema<v.ObjectEntries, undefined>>>
 
 /** The options as this kind takes them. Refusal: invalid_field. */
 export function readOptions(kind: EndpointKind, options: object): Said<Options> {
-  const schema = optionsByKind[kind]
-  const read = readFields(schema, options)
-  if (read.ok) return ok(read.value as Options)
-  if (read.error.reason !== 'invalid_field') return read
-  const { param, detail, pointer = '#' } = read.error
-  return err({ ...read.error, param: `options.${param}`, detail: `${detail} (kind ${kind})`, pointer: `#/options${pointer.slice(1)}` })
+  const read = readWithin('options', optionsByKind[kind], options, `kind ${kind}`)
+  return read.ok ? ok(read.value as Options) : read
 }
 
 /** Every address that is named must be one that may be called. Refusal: private_address. */
@@ -106,7 +102,7 @@ export async function sealCredential(
 }
 
 /** Rules that span fields: a SageMaker endpoint's url must say what is to be invoked, and url or options where. */
-export function checkEndpoint({ kind, url, options }: Fields['endpoint']): AdminRefusal | null {
+export function checkEndpoint({ kind, url, options }: Pick<Fields['endpoint'], 'kind' | 'url' | 'options'>): AdminRefusal | null {
   if (kind !== 'sagemaker') return null
   const place = readSageMakerUrl(url, options['region'])
   if (place.ok) return null

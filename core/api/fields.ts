@@ -35,7 +35,10 @@ export const reason = line(1, limits.reasonCharsMax)
 /** A person, as `isochrone-actor` names whoever writes. */
 export const actorName = v.pipe(
   v.string('must be a text'),
-  v.regex(/^[A-Za-z0-9][A-Za-z0-9@._+-]{0,63}$/, 'must be 1 to 64 letters, digits, "@", ".", "_", "+" and "-", beginning with a letter or digit'),
+  v.regex(
+    /^[A-Za-z0-9][A-Za-z0-9@._+-]{0,63}$/,
+    'must be 1 to 64 letters, digits, "@", ".", "_", "+" and "-", beginning with a letter or digit',
+  ),
 )
 
 export const between = (least: number, most: number) =>

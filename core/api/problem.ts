@@ -117,7 +117,7 @@ function tell(refusal: AdminRefusal): Told {
       return {
         status: 409,
         title: 'In use',
-        detail: `The ${refusal.what} "${refusal.id}" cannot be deleted: ${refusal.detail}. Change or delete that first.`,
+        detail: `The ${refusal.what} "${refusal.id}" cannot be taken away: ${refusal.detail}. Change or delete that first.`,
       }
     case 'if_match_required':
       return {

@@ -8,7 +8,7 @@ import { err, ok, type Result } from '../../shared/result.ts'
 import { readReport, type Report } from '../../shared/wire/report.ts'
 import type { ReportRow } from '../facts.ts'
 import type { AdminPorts } from '../ports.ts'
-import { answer, hearOfIt, refuse, wrongMethod, type AdminEnv, type Answer, type Asked } from './asked.ts'
+import { answer, hearOfIt, only, refuse, wrongMethod, type AdminEnv, type Answer, type Asked } from './asked.ts'
 import { checkDigest, readHanded } from './handed-in.ts'
 import { newestFirst } from './newest-first.ts'
 import { readNeeded, readQuery, readWhole, refuseParameter } from './query.ts'
@@ -18,10 +18,8 @@ export function addReports(app: Hono<AdminEnv>, ports: AdminPorts): void {
   app.get('/reports', (c) => answer(c, list(c, ports)))
   app.post('/reports', (c) => answer(c, add(c, ports)))
   app.all('/reports', (c) => refuse(c, wrongMethod(c, 'GET, POST')))
-  app.get('/reports/:id', (c) => answer(c, read(c, ports)))
-  app.all('/reports/:id', (c) => refuse(c, wrongMethod(c, 'GET')))
-  app.get('/reports/:id/compare', (c) => answer(c, compare(c, ports)))
-  app.all('/reports/:id/compare', (c) => refuse(c, wrongMethod(c, 'GET')))
+  only('GET', app, '/reports/:id', (c) => read(c, ports))
+  only('GET', app, '/reports/:id/compare', (c) => compare(c, ports))
 }
 
 const list = (c: Asked, ports: AdminPorts): Promise<Answer> =>
@@ -54,7 +52,8 @@ async function add(c: Asked, ports: AdminPorts): Promise<Answer> {
 /** Mean of each metric over the answered items; none without an item. Summed in whole millionths, so that shares come out even. */
 export function scoresOf({ metrics, results }: Report): Readonly<Record<string, number>> {
   if (results.length === 0) return {}
-  const mean = (at: number): number => results.reduce((sum, { scores }) => sum + Math.round((scores[at] ?? 0) * 1e6), 0) / 1e6 / results.length
+  const mean = (at: number): number =>
+    results.reduce((sum, { scores }) => sum + Math.round((scores[at] ?? 0) * 1e6), 0) / results.length / 1e6
   return Object.fromEntries(metrics.map(({ name }, at) => [name, mean(at)]))
 }
 

@@ -1,29 +1,17 @@
-// The table of resources: for each kind its path, what a create and a change may say, and rules that span several fields.
+// The table of resources, and most of them: for each kind its path, what a create and a change may say, and rules that span several fields.
 // The routes are the same for all and are made from this table.
 
 import * as v from 'valibot'
 import { locationHints } from '../../shared/geo.ts'
 import { sha256Hex } from '../../shared/hash.ts'
-import {
-  environments,
-  writeApiKey,
-  type EndpointId,
-  type KeyId,
-  type ModelName,
-  type RegionName,
-  type TargetId,
-  type TenantId,
-  type VersionId,
-  type WebhookId,
-} from '../../shared/ids.ts'
+import { environments, writeApiKey, type KeyId } from '../../shared/ids.ts'
 import { limits } from '../../shared/limits.ts'
-import type { AdminRefusal } from '../../shared/refusal.ts'
-import { err, ok, type Result } from '../../shared/result.ts'
 import { endpointKinds } from '../../shared/operations.ts'
+import type { AdminRefusal } from '../../shared/refusal.ts'
+import { ok, type Result } from '../../shared/result.ts'
 import { scopes } from '../../shared/wire/credential.ts'
 import { affinities, strategies } from '../../shared/wire/snapshot.ts'
-import { adminStates, deployers, type Amendment, type Draft, type Fields, type Kind, type Row } from '../facts.ts'
-import type { AdminPorts } from '../ports.ts'
+import { adminStates, type Amendment, type Fields, type Kind, type Row } from '../facts.ts'
 import {
   anyOptions,
   checkAddresses,
@@ -34,59 +22,21 @@ import {
   readOptions,
   sealCredential,
 } from './endpoint.ts'
-import { amendTarget, checkTarget, makeTarget } from './target.ts'
-import { makeWebhook, webhookOptions } from './webhook.ts'
 import { baseUrl, between, digest, flag, flags, line, modelName, oneOf, slug, timeMs, wholeBetween } from './fields.ts'
-
-/** What a row is made with. */
-export type Making = Pick<AdminPorts, 'clock' | 'freshId' | 'seal' | 'allowPrivateEndpoints'> & { readonly actor: string }
-type Entries = v.StrictObjectSchema<v.ObjectEntries, undefined>
-
-/** What a create makes of its body: the row, and what is shown in its answer and never again. */
-export type Made<K extends Kind> = { readonly draft: Draft<K>; readonly shownOnce: Readonly<Record<string, string>> }
-
-export type Resource<K extends Kind = Kind> = {
-  readonly kind: K
-  readonly path: string
-  /** Names of the path's parameters, in the order of the key's parts. */
-  readonly params: readonly string[]
-  readonly create: Entries
-  /** null: rows of this kind are never changed. */
-  readonly change: Entries | null
-  /** Takes a body that passed `create`. */
-  make(body: object, making: Making): Promise<Result<Made<K>, AdminRefusal>>
-  /** Takes a body that passed `change`, and the row as it is. */
-  amend(body: object, before: Row<K>, making: Making): Promise<Result<Amendment<K>, AdminRefusal>>
-  /** Rules that span fields, on the row as it would be. */
-  check(fields: Fields[K]): AdminRefusal | null
-  /** Why this row is not for people to change or delete now; absent: it always is. */
-  holder?(before: Row<K>, ports: Pick<AdminPorts, 'rollouts'>): Promise<AdminRefusal | null>
-}
-
-const branded = <Name extends string>(schema: v.GenericSchema<string, string>) =>
-  v.pipe(
-    schema,
-    v.transform((text) => text as Name),
-  )
-const regionName = branded<RegionName>(slug)
-const versionId = branded<VersionId>(slug)
-const endpointId = branded<EndpointId>(slug)
-const tenantId = branded<TenantId>(slug)
-const targetId = branded<TargetId>(slug)
-const webhookId = branded<WebhookId>(slug)
-const model = branded<ModelName>(modelName)
-
-const noCheck = () => null
-
-/** The usual make: the body is the row. */
-function asItIs<K extends Exclude<Kind, 'key' | 'endpoint'>>(body: object): Promise<Result<Made<K>, AdminRefusal>> {
-  return Promise.resolve(ok({ draft: body as Draft<K>, shownOnce: {} }))
-}
-
-/** The usual amend: the body is the change. */
-function asNamed<K extends Exclude<Kind, 'endpoint'>>(body: object): Promise<Result<Amendment<K>, AdminRefusal>> {
-  return Promise.resolve(ok(body as Amendment<K>))
-}
+import {
+  asItIs,
+  asNamed,
+  endpointId,
+  model,
+  noCheck,
+  regionName,
+  tenantId,
+  versionId,
+  type Made,
+  type Making,
+  type Resource,
+} from './resource.ts'
+import { approval, target, webhook } from './rollout-resources.ts'
 
 const place = {
   latitude: between(-90, 90),
@@ -174,7 +124,11 @@ const version: Resource<'version'> = {
   check({ id, parent, quantisation, bits }) {
     if (parent === id) return { reason: 'invalid_field', param: 'parent', detail: 'must be another version than itself' }
     if (bits === null || quantisation !== null) return null
-    return { reason: 'invalid_field', param: 'bits', detail: 'must be left out where nothing was quantised: name the method in `quantisation`' }
+    return {
+      reason: 'invalid_field',
+      param: 'bits',
+      detail: 'must be left out where nothing was quantised: name the method in `quantisation`',
+    }
   },
 }
 
@@ -281,11 +235,6 @@ const alias: Resource<'alias'> = {
     if (canary === stable) return { reason: 'invalid_field', param: 'canary', detail: 'must be another version than `stable`' }
     return null
   },
-  // What a rollout moves is moved by it alone: a write beside it would be undone, or would undo it.
-  async holder({ environment, model }, { rollouts }) {
-    const [live] = await rollouts.list({ environment, model, live: true, beforeSeq: null, limit: 1 })
-    return live ? { reason: 'rollout_active', environment, model, rollout: live.rollout.id } : null
-  },
 }
 
 /** A jurisdiction of regions. That a region has it is not required: without one the tenant is refused everything, which is what it says. */
@@ -350,97 +299,6 @@ const key: Resource<'key'> = {
   },
   amend: asNamed,
   check: noCheck,
-}
-
-const targetFields = {
-  url: baseUrl,
-  slots: wholeBetween(1, 10_000),
-  operations: operationList,
-  options: anyOptions,
-  deploy: anyOptions,
-}
-
-const target: Resource<'target'> = {
-  kind: 'target',
-  path: 'targets',
-  params: ['id'],
-  create: v.strictObject({
-    id: targetId,
-    model,
-    region: regionName,
-    deployer: oneOf(deployers),
-    kind: v.optional(oneOf(endpointKinds), 'openai'),
-    url: targetFields.url,
-    slots: targetFields.slots,
-    operations: v.optional(targetFields.operations, null),
-    options: v.optional(targetFields.options, {}),
-    deploy: v.optional(targetFields.deploy, {}),
-    credential: v.optional(v.unknown(), null),
-  }),
-  // As a server does not move, nor does the place where it stands.
-  change: v.partial(v.strictObject({ ...targetFields, credential: v.unknown() })),
-  make: makeTarget,
-  amend: amendTarget,
-  check: checkTarget,
-}
-
-const webhook: Resource<'webhook'> = {
-  kind: 'webhook',
-  path: 'webhooks',
-  params: ['id'],
-  create: v.strictObject({
-    id: webhookId,
-    url: webhookOptions.url,
-    format: v.optional(webhookOptions.format, 'standard'),
-    events: v.optional(webhookOptions.events, null),
-    disabled: v.optional(flag, false),
-  }),
-  change: v.partial(v.strictObject({ ...webhookOptions, disabled: flag })),
-  make: makeWebhook,
-  async amend(body, _, making) {
-    const change = body as Amendment<'webhook'>
-    const allowed = checkAddresses(change, making)
-    return allowed.ok ? ok(change) : allowed
-  },
-  check: noCheck,
-}
-
-const evidence = v.strictObject({
-  note: v.optional(line(0, 2_000), ''),
-  reports: v.optional(v.pipe(v.array(line(1, 128)), v.maxLength(64, 'must name at most 64 reports')), []),
-  verdicts: v.optional(v.pipe(v.array(line(1, 256)), v.maxLength(64, 'must name at most 64 verdicts')), []),
-})
-const approvalOptions = { evidence, expiresAtMs: v.nullable(timeMs) }
-
-const approval: Resource<'approval'> = {
-  kind: 'approval',
-  path: 'approvals',
-  params: ['environment', 'version'],
-  create: v.strictObject({
-    environment: oneOf(environments),
-    version: versionId,
-    evidence: v.optional(approvalOptions.evidence, { note: '', reports: [], verdicts: [] }),
-    expiresAtMs: v.optional(approvalOptions.expiresAtMs, null),
-  }),
-  change: v.partial(v.strictObject(approvalOptions)),
-  async make(body, { actor, clock }) {
-    const fields = body as Omit<Fields['approval'], 'approvedBy'>
-    const timely = checkExpiry(fields.expiresAtMs, clock.nowMs())
-    return timely.ok ? ok({ draft: { ...fields, approvedBy: actor }, shownOnce: {} }) : timely
-  },
-  // Whoever changes it says so anew.
-  async amend(body, _, { actor, clock }) {
-    const change = body as Amendment<'approval'>
-    const timely = checkExpiry(change.expiresAtMs ?? null, clock.nowMs())
-    return timely.ok ? ok({ ...change, approvedBy: actor }) : timely
-  },
-  check: noCheck,
-}
-
-/** Refusal: invalid_field. To end an approval, delete it. */
-function checkExpiry(expiresAtMs: number | null, nowMs: number): Result<null, AdminRefusal> {
-  if (expiresAtMs === null || expiresAtMs > nowMs) return ok(null)
-  return err({ reason: 'invalid_field', param: 'expiresAtMs', detail: 'must lie in the future: to take an approval back, delete it' })
 }
 
 export const resources = {

@@ -7,19 +7,7 @@ import type { AdminRefusal } from '../../shared/refusal.ts'
 import { ok, type Result } from '../../shared/result.ts'
 import type { RolloutCommand, RolloutCommandName } from '../facts.ts'
 import type { AdminPorts } from '../ports.ts'
-import {
-  answer,
-  created,
-  fromController,
-  hearOfIt,
-  refuse,
-  shown,
-  stampOf,
-  wrongMethod,
-  type AdminEnv,
-  type Answer,
-  type Asked,
-} from './asked.ts'
+import { created, fromController, hearOfIt, only, shown, stampOf, type AdminEnv, type Answer, type Asked } from './asked.ts'
 import { readFields, readJson } from './body.ts'
 import { actorName, reason, slug } from './fields.ts'
 import { matches } from './if-match.ts'
@@ -46,9 +34,7 @@ type Said = { readonly reason: string; readonly approver?: string | null; readon
 
 export function addRolloutCommands(app: Hono<AdminEnv>, ports: AdminPorts): void {
   for (const command of Object.keys(bodies) as RolloutCommandName[]) {
-    const path = `/rollouts/:id/${command.replace('_', '-')}`
-    app.post(path, (c) => answer(c, carryOut(c, command, ports)))
-    app.all(path, (c) => refuse(c, wrongMethod(c, 'POST')))
+    only('POST', app, `/rollouts/:id/${command.replace('_', '-')}`, (c) => carryOut(c, command, ports))
   }
 }
 
@@ -83,11 +69,7 @@ function generationMeant(header: string | undefined, { generation }: Rollout): R
 }
 
 /** An approver is noted as an actor is, so that nobody approves his own command under a shorter name. */
-function orderOf(
-  command: RolloutCommandName,
-  said: Said,
-  meant: Pick<RolloutCommand, 'scopes' | 'generation' | 'dryRun'>,
-): RolloutCommand {
+function orderOf(command: RolloutCommandName, said: Said, meant: Pick<RolloutCommand, 'scopes' | 'generation' | 'dryRun'>): RolloutCommand {
   const approver = said.approver ? `operator:${said.approver}` : null
   return { command, reason: said.reason, approver, to: (said.to ?? null) as VersionId | null, ...meant }
 }

@@ -92,7 +92,7 @@ function rolloutRefused({ why, detail, allowed }: Of<'rollout_refused'>): Told {
   return {
     status: statuses[why] ?? 409,
     title: 'Rollout refused',
-    detail: `The rollout stays as it is: ${detail}.${allowed.length > 0 ? ` What it lets happen now: ${allowed.join(', ')}.` : ''}`,
+    detail: `The rollout stays as it is: ${detail}.`,
     extra: { why, allowed },
   }
 }

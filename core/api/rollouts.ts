@@ -13,6 +13,7 @@ import {
   created,
   fromController,
   hearOfIt,
+  only,
   refuse,
   shown,
   stampOf,
@@ -29,17 +30,13 @@ import { readDryRun, readOneOf, readQuery } from './query.ts'
 export type Rollout = RolloutRow['rollout']
 
 export function addRollouts(app: Hono<AdminEnv>, ports: AdminPorts): void {
-  const get = (path: string, read: (c: Asked, ports: AdminPorts) => Promise<Answer>): void => {
-    app.get(path, (c) => answer(c, read(c, ports)))
-    app.all(path, (c) => refuse(c, wrongMethod(c, 'GET')))
-  }
   app.get('/rollouts', (c) => answer(c, list(c, ports)))
   app.post('/rollouts', (c) => answer(c, create(c, ports)))
   app.all('/rollouts', (c) => refuse(c, wrongMethod(c, 'GET, POST')))
-  get('/rollouts/:id', read)
-  get('/rollouts/:id/transitions', transitions)
-  get('/rollouts/:id/verdicts', verdicts)
-  get('/rollouts/:id/explain', explain)
+  only('GET', app, '/rollouts/:id', (c) => read(c, ports))
+  only('GET', app, '/rollouts/:id/transitions', (c) => transitions(c, ports))
+  only('GET', app, '/rollouts/:id/verdicts', (c) => verdicts(c, ports))
+  only('GET', app, '/rollouts/:id/explain', (c) => explain(c, ports))
 }
 
 /** The rollout that the path names. Refusal: not_found. */

@@ -1,8 +1,7 @@
-// The routes of the admin API, the same for every resource: list, create, read, change, delete; then the lists of what happened.
+// The routes of the admin API: those that are the same for every resource (list, create, read, change, delete), and where the others are.
 
 import { Hono } from 'hono'
 import { limits } from '../../shared/limits.ts'
-import type { EndpointId, RolloutId, VersionId } from '../../shared/ids.ts'
 import { err, ok } from '../../shared/result.ts'
 import type { Fields, Kind, Row } from '../facts.ts'
 import type { AdminPorts } from '../ports.ts'
@@ -11,6 +10,7 @@ import {
   created,
   find,
   hearOfIt,
+  only,
   pageOf,
   refuse,
   shown,
@@ -24,13 +24,14 @@ import {
 import { readChange, readFields, readJson } from './body.ts'
 import { pageParameters, readPage, writeCursor } from './cursor.ts'
 import { addDeployments } from './deployments.ts'
+import { addHappenings } from './happenings.ts'
 import { matches } from './if-match.ts'
 import { addLoadRuns } from './load-runs.ts'
-import { newestFirst } from './newest-first.ts'
 import { addOperations } from './operate.ts'
 import { readDryRun, readQuery } from './query.ts'
 import { addReports } from './reports.ts'
-import { resources, type Resource } from './resources.ts'
+import type { Resource } from './resource.ts'
+import { resources } from './resources.ts'
 import { addRolloutCommands } from './rollout-commands.ts'
 import { addRollouts } from './rollouts.ts'
 import { addVersions } from './versions.ts'
@@ -48,16 +49,8 @@ export function adminRoutes(ports: AdminPorts): Hono<AdminEnv> {
   addRollouts(app, ports)
   addRolloutCommands(app, ports)
   addDeployments(app, ports)
-  app.get('/audit', (c) => answer(c, listAudit(c, ports)))
-  app.all('/audit', (c) => refuse(c, wrongMethod(c, 'GET')))
-  app.get('/events', (c) => answer(c, listEvents(c, ports)))
-  app.all('/events', (c) => refuse(c, wrongMethod(c, 'GET')))
-  app.get('/verdicts', (c) => answer(c, listVerdicts(c, ports)))
-  app.all('/verdicts', (c) => refuse(c, wrongMethod(c, 'GET')))
-  app.get('/webhooks/:id/deliveries', (c) => answer(c, listDeliveries(c, ports)))
-  app.all('/webhooks/:id/deliveries', (c) => refuse(c, wrongMethod(c, 'GET')))
-  app.get('/status', (c) => answer(c, status(c, ports)))
-  app.all('/status', (c) => refuse(c, wrongMethod(c, 'GET')))
+  addHappenings(app, ports)
+  only('GET', app, '/status', (c) => status(c, ports))
   return app
 }
 
@@ -88,28 +81,6 @@ async function list(c: Asked, resource: Resource, ports: AdminPorts): Promise<An
   const rows = await ports.rows.list(resource.kind, { after: page.value.after, limit: page.value.limit + 1 })
   return ok(pageOf(rows, page.value.limit, (row) => writeCursor(resource.kind, keyOf(resource, row))))
 }
-
-const listAudit = (c: Asked, ports: AdminPorts): Promise<Answer> =>
-  newestFirst(c, { kind: 'audit', parameters: [] }, async (_query, page) => ok(await ports.rows.audit(page)))
-
-/** Of an endpoint that is gone too: its events outlive it. */
-const listEvents = (c: Asked, ports: AdminPorts): Promise<Answer> =>
-  newestFirst(c, { kind: 'events', parameters: ['endpoint'] }, async (query, page) =>
-    ok(await ports.events.list({ ...page, endpoint: (query['endpoint'] ?? null) as EndpointId | null })),
-  )
-
-/** Of a rollout or version that is gone too. */
-const listVerdicts = (c: Asked, ports: AdminPorts): Promise<Answer> =>
-  newestFirst(c, { kind: 'verdicts', parameters: ['rollout', 'version'] }, async (query, page) => {
-    const rollout = (query['rollout'] ?? null) as RolloutId | null
-    return ok(await ports.verdicts.list({ ...page, rollout, version: (query['version'] ?? null) as VersionId | null }))
-  })
-
-const listDeliveries = (c: Asked, ports: AdminPorts): Promise<Answer> =>
-  newestFirst(c, { kind: 'deliveries', parameters: [] }, async (_query, page) => {
-    const webhook = await find(c, resources.webhook, ports)
-    return webhook.ok ? ok(await ports.deliveries.list({ ...page, webhook: webhook.value.id })) : webhook
-  })
 
 async function read(c: Asked, resource: Resource, ports: AdminPorts): Promise<Answer> {
   const query = readQuery(c.req.url, [])
@@ -153,8 +124,6 @@ async function change(c: Asked, resource: Resource, ports: AdminPorts): Promise<
   if (!before.ok) return before
   const matched = matches(c.req.header('if-match'), before.value.generation, true)
   if (!matched.ok) return matched
-  const held = await resource.holder?.(before.value, ports)
-  if (held) return err(held)
   const amended = await resource.amend(fields.value, before.value, { ...ports, actor: stamp.value.actor })
   if (!amended.ok) return amended
   const named = amended.value
@@ -183,8 +152,6 @@ async function remove(c: Asked, resource: Resource, ports: AdminPorts): Promise<
     if (!before.ok) return before
     const matched = matches(ifMatch, before.value.generation, false)
     if (!matched.ok) return matched
-    const held = await resource.holder?.(before.value, ports)
-    if (held) return err(held)
     if (dryRun.value) return previewRemove(resource, before.value, ports)
     const removed = await ports.rows.remove(resource.kind, before.value, stamp.value)
     if (removed.ok) {

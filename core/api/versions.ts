@@ -8,17 +8,15 @@ import { err, ok } from '../../shared/result.ts'
 import { overrideHeader, writeOverride } from '../../shared/wire/override.ts'
 import { differencesOf } from '../differences.ts'
 import type { AdminPorts } from '../ports.ts'
-import { answer, find, refuse, stampOf, wrongMethod, type AdminEnv, type Answer, type Asked } from './asked.ts'
+import { find, only, stampOf, type AdminEnv, type Answer, type Asked } from './asked.ts'
 import { readFields, readJson } from './body.ts'
 import { oneOf, wholeBetween } from './fields.ts'
 import { readNeeded, readQuery, refuseParameter } from './query.ts'
 import { resources } from './resources.ts'
 
 export function addVersions(app: Hono<AdminEnv>, ports: AdminPorts): void {
-  app.get('/versions/:id/diff', (c) => answer(c, diff(c, ports)))
-  app.all('/versions/:id/diff', (c) => refuse(c, wrongMethod(c, 'GET')))
-  app.post('/versions/:id/override', (c) => answer(c, override(c, ports)))
-  app.all('/versions/:id/override', (c) => refuse(c, wrongMethod(c, 'POST')))
+  only('GET', app, '/versions/:id/diff', (c) => diff(c, ports))
+  only('POST', app, '/versions/:id/override', (c) => override(c, ports))
 }
 
 /** From the one in `against` to the one in the path. */

@@ -108,6 +108,13 @@ export function faultsOf(steps: readonly Step[], at = '#/steps'): readonly Field
   let highest = { weightBp: 0, index: -1 }
   for (const [index, step] of steps.entries()) {
     if (step.kind !== 'weight') continue
+    if (step.weightBp === 10_000 && (highest.index < 0 || step.proof)) {
+      const detail = step.proof ? 'cannot be had at 10,000' : 'must be below 10,000 the first time'
+      faults.push({
+        pointer: `${at}/${index}/${step.proof ? 'proof' : 'weightBp'}`,
+        detail: `${detail}: the canary is judged beside stable, which has no traffic then`,
+      })
+    }
     if (step.weightBp <= highest.weightBp) {
       const detail = `must be above the ${highest.weightBp} of step ${highest.index}: weights only rise`
       faults.push({ pointer: `${at}/${index}/weightBp`, detail })

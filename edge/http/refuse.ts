@@ -4,6 +4,7 @@
 import { limits } from '../../shared/limits.ts'
 import { unreachable } from '../../shared/result.ts'
 import type { InferenceRefusal } from '../../shared/refusal.ts'
+import { overrideHeader } from '../../shared/wire/override.ts'
 import type { Told, Voice } from '../facts.ts'
 
 const invalid = (status: number, code: string, message: string, param: string | null = null): Told => ({
@@ -127,6 +128,8 @@ export function tell(refusal: InferenceRefusal): Told {
       return invalid(400, 'invalid_field', `Invalid "${refusal.param}": ${refusal.detail}`, refusal.param)
     case 'invalid_header':
       return invalid(400, 'invalid_header', `Invalid header "${refusal.header}": ${refusal.detail}`, refusal.header)
+    case 'override_refused':
+      return invalid(403, 'override_refused', `The header "${overrideHeader}" was refused: ${refusal.detail}`, overrideHeader)
     case 'deadline_passed':
       return invalid(
         400,

@@ -34,6 +34,16 @@ export type Outgoing = {
 /** Tokens as the engine counted them; null is unknown, never zero. */
 export type Usage = { readonly inputTokens: number | null; readonly outputTokens: number | null; readonly cachedTokens: number | null }
 
+/** What an answer is worth, as far as its form tells. Judging versions is what it is for; no answer is changed by it. */
+export type Sense = {
+  /** Nothing was said and no tool was called, or it broke off in the middle without the limit being the reason. */
+  readonly empty: boolean
+  /** Whether it is the JSON, or the calls' arguments are, that were asked for; null: none was asked for. */
+  readonly schema: boolean | null
+  /** A digest of the text; null where the request was not deterministic (temperature above 0), or the answer was not looked at. */
+  readonly textHash: string | null
+}
+
 /** An engine's error in common terms, whatever its shape. `status` is the one to tell the caller when the fault is his (4xx). */
 export type EngineFault = {
   readonly status: number
@@ -48,6 +58,8 @@ export type Whole = {
   readonly contentType: string
   readonly headers: Readonly<Record<string, string>>
   readonly usage: Usage | null
+  /** null where nothing is generated. */
+  readonly sense: Sense | null
 }
 
 /** What one upstream event means for the caller. */
@@ -66,6 +78,8 @@ export type EventLane = {
   /** The server has closed the stream: what is still to be sent, and whether the stream was whole. */
   readonly end: () => { readonly out: Uint8Array | null; readonly whole: boolean }
   readonly usage: () => Usage | null
+  /** Of what has come so far, as far as it was looked at; null where that tells nothing. */
+  readonly sense: () => Sense | null
 }
 
 export type Lane = {

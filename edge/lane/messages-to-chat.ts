@@ -3,6 +3,7 @@
 // that an engine sends across each other.
 
 import { err, ok, type Result } from '../../shared/result.ts'
+import { lookAtChoices } from './choices.ts'
 import { engineFault, hiddenFault } from './engine-error.ts'
 import { isRecord, parseJsonBytes, recordsOf } from './json.ts'
 import type { Asking, EngineFault, Lane, Outgoing, Whole } from './lane.ts'
@@ -10,10 +11,17 @@ import { messageOf } from './messages-to-chat/answer.ts'
 import { chatUsage } from './usage.ts'
 import { chatRequest } from './messages-to-chat/request.ts'
 import { messageStream } from './messages-to-chat/stream.ts'
+import { look } from './sense.ts'
+import { messagesWanted } from './wanted.ts'
 
 const encoder = new TextEncoder()
 
-export const messagesToChatLane: Lane = { outgoing, whole, events: (asking) => messageStream(asking.model), fault: engineFault }
+export const messagesToChatLane: Lane = {
+  outgoing,
+  whole,
+  events: (asking) => messageStream(asking.model, look(messagesWanted(asking.json))),
+  fault: engineFault,
+}
 
 function outgoing(asking: Asking): Outgoing {
   const { chat, dropped } = chatRequest(asking.json, asking.servedName, asking.stream)
@@ -37,5 +45,7 @@ function whole(body: Uint8Array, _contentType: string, asking: Asking): Result<W
   const message = messageOf(json, choice, asking.model)
   if (!message.ok) return message
   const bytes = encoder.encode(JSON.stringify(message.value))
-  return ok({ body: bytes, contentType: 'application/json', headers: {}, usage: chatUsage(json['usage']) })
+  const looking = look(messagesWanted(asking.json))
+  lookAtChoices(looking, [choice])
+  return ok({ body: bytes, contentType: 'application/json', headers: {}, usage: chatUsage(json['usage']), sense: looking.sense() })
 }

@@ -3,9 +3,11 @@
 
 import { err, ok, type Result } from '../../shared/result.ts'
 import { engineFault, hiddenFault } from './engine-error.ts'
-import { countOf, isRecord, parseJsonBytes, parseJsonText, textOf, type Json } from './json.ts'
-import type { Asking, EngineFault, EventLane, Lane, Outgoing, Taken, Usage, Whole } from './lane.ts'
+import { countOf, isRecord, parseJsonBytes, parseJsonText, recordsOf, textOf, type Json } from './json.ts'
+import type { Asking, EngineFault, EventLane, Lane, Outgoing, Sense, Taken, Usage, Whole } from './lane.ts'
+import { look } from './sense.ts'
 import { spliceTopLevel } from './splice.ts'
+import { messagesWanted } from './wanted.ts'
 
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()
@@ -47,15 +49,33 @@ function outgoing(path: string, asking: Asking): Outgoing {
 
 const unreadable = (message: string): EngineFault => ({ status: 502, message, code: null, param: null })
 
-function wholeMessage(body: Uint8Array, contentType: string): Result<Whole, EngineFault> {
+function wholeMessage(body: Uint8Array, contentType: string, asking: Asking): Result<Whole, EngineFault> {
   const json = parseJsonBytes(body)
   const hidden = anthropicFault(json)
   if (hidden) return err(hidden)
   if (!isRecord(json) || json['type'] !== 'message' || !Array.isArray(json['content'])) {
     return err(unreadable("The engine's answer is no message."))
   }
-  return ok({ body, contentType, headers: {}, usage: usageOf(json['usage'], null) })
+  return ok({ body, contentType, headers: {}, usage: usageOf(json['usage'], null), sense: senseOf(json, asking) })
 }
+
+function senseOf(message: Json, asking: Asking): Sense {
+  const looking = look(messagesWanted(asking.json))
+  for (const block of recordsOf(message['content'])) {
+    const type = textOf(block['type']) ?? ''
+    if (type === 'text') looking.say(textOf(block['text']) ?? '')
+    else if (type === 'tool_use') {
+      const call = { index: null, id: textOf(block['id']), name: textOf(block['name']) }
+      looking.call({ ...call, arguments: JSON.stringify(block['input'] ?? {}) })
+    } else if (!isThought(type)) looking.saySomething()
+  }
+  if (isCut(message['stop_reason'])) looking.cutShort()
+  if (message['stop_reason'] === 'refusal') looking.decline()
+  return looking.sense()
+}
+
+const isThought = (type: string): boolean => type === 'thinking' || type === 'redacted_thinking'
+const isCut = (stopReason: unknown): boolean => stopReason === 'max_tokens' || stopReason === 'model_context_window_exceeded'
 
 /** Counting uses no tokens, so it has no usage. */
 function wholeCount(body: Uint8Array, contentType: string): Result<Whole, EngineFault> {
@@ -63,7 +83,7 @@ function wholeCount(body: Uint8Array, contentType: string): Result<Whole, Engine
   const hidden = anthropicFault(json)
   if (hidden) return err(hidden)
   if (!isRecord(json) || countOf(json['input_tokens']) === null) return err(unreadable("The engine's answer is no count of tokens."))
-  return ok({ body, contentType, headers: {}, usage: null })
+  return ok({ body, contentType, headers: {}, usage: null, sense: null })
 }
 
 /** Anthropic's errors say by their type what a status would say. */
@@ -107,12 +127,19 @@ function messageEvents(): EventLane {
   let usage: Usage | null = null
   let saidSomething = false
   let stopped = false
+  /** Of the block under way, and whether any answered. Deltas are told apart by their block: what stands in them is not read, nor kept. */
+  let isAnswer = true
+  let answered = false
+  let cut = false
 
   const take: EventLane['take'] = (event) => {
     const pass = (means: Taken['means']): Taken => ({ out: event.raw, means, fault: null })
     // Comments and pings show life to whoever is nearer; this side shows its own.
     if (event.data === '' || event.event === 'ping') return { out: null, means: 'nothing', fault: null }
-    if (event.event === 'content_block_delta' && saidSomething) return pass('token')
+    if (event.event === 'content_block_delta' && saidSomething) {
+      answered ||= isAnswer
+      return pass('token')
+    }
     // Some servers end every stream in OpenAI's way; here it says nothing.
     if (event.data === '[DONE]') return { out: null, means: 'nothing', fault: null }
     const json = parseJsonText(event.data)
@@ -123,17 +150,32 @@ function messageEvents(): EventLane {
       return { out: null, means: 'nothing', fault: fault ?? unreadable('The engine sent an error without a reason.') }
     }
     if (type === 'message_start' && isRecord(json['message'])) usage = usageOf(json['message']['usage'], usage)
-    if (type === 'message_delta') usage = usageOf(json['usage'], usage)
+    if (type === 'message_delta') {
+      usage = usageOf(json['usage'], usage)
+      cut ||= isRecord(json['delta']) && isCut(json['delta']['stop_reason'])
+    }
+    if (type === 'content_block_start') {
+      const begun = isRecord(json['content_block']) ? (textOf(json['content_block']['type']) ?? '') : ''
+      isAnswer = !isThought(begun)
+      // A call without arguments is one all the same; a text that has only begun is none.
+      answered ||= isAnswer && begun !== 'text'
+    }
     if (type === 'message_stop') {
       stopped = true
       return pass('done')
     }
     if (type !== 'content_block_delta' || !isSaying(json)) return pass('nothing')
     saidSomething = true
+    answered ||= isAnswer
     return pass('token')
   }
 
-  return { take, end: () => ({ out: null, whole: stopped }), usage: () => usage }
+  return {
+    take,
+    end: () => ({ out: null, whole: stopped }),
+    usage: () => usage,
+    sense: () => ({ empty: !answered && !cut, schema: null, textHash: null }),
+  }
 }
 
 /** A delta with content in it; signatures and citations come after what they belong to. */

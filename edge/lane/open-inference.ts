@@ -5,10 +5,12 @@ import { err, ok, type Result } from '../../shared/result.ts'
 import type { SseEvent } from './sse.ts'
 import { hiddenFault } from './engine-error.ts'
 import { countOf, isRecord, parseJsonText, textOf, type Json } from './json.ts'
-import type { Asking, EngineFault, EventLane, Lane, Taken, Usage, Whole } from './lane.ts'
+import type { Asking, EngineFault, EventLane, Lane, Sense, Taken, Usage, Whole } from './lane.ts'
 import { oipFault } from './open-inference-fault.ts'
 import { splitTensors } from './open-inference-body.ts'
+import { look, type Look } from './sense.ts'
 import { spliceTopLevel } from './splice.ts'
+import { generateWanted } from './wanted.ts'
 
 const jsonLengthHeader = 'inference-header-content-length'
 const encoder = new TextEncoder()
@@ -40,7 +42,7 @@ export const inferLane: Lane = {
 export const generateLane: Lane = {
   outgoing: (asking) => generateOutgoing('generate', 'application/json', asking),
   whole: (body, _contentType, asking) =>
-    wholeObject(body, asking, { nameKey: 'model_name', isAnswer: isGenerated, what: 'generated text' }),
+    wholeObject(body, asking, { nameKey: 'model_name', isAnswer: isGenerated, what: 'generated text', senseOf }),
   events: null,
   fault: oipFault,
 }
@@ -61,7 +63,8 @@ export const metadataLane: Lane = {
     body: new Uint8Array(0),
     dropped: [],
   }),
-  whole: (body, _contentType, asking) => wholeObject(body, asking, { nameKey: 'name', isAnswer: isDescription, what: "model's metadata" }),
+  whole: (body, _contentType, asking) =>
+    wholeObject(body, asking, { nameKey: 'name', isAnswer: isDescription, what: "model's metadata", senseOf: () => null }),
   events: null,
   fault: oipFault,
 }
@@ -92,18 +95,24 @@ function wholeTensors(body: Uint8Array, contentType: string, asking: Asking): Re
   const head = body.subarray(0, body.length - parts.binaryBytes)
   const named = withName(head, parts.json, 'model_name', asking.model)
   const usage = usageOf(parts.json)
-  if (parts.binaryBytes === 0) return ok({ body: named, contentType: contentType || 'application/json', headers: {}, usage })
+  if (parts.binaryBytes === 0) return ok({ body: named, contentType: contentType || 'application/json', headers: {}, usage, sense: null })
   return ok({
     body: named === head ? body : joined(named, body.subarray(head.length)),
     contentType: contentType || 'application/octet-stream',
     headers: { [jsonLengthHeader]: String(named.length) },
     usage,
+    sense: null,
   })
 }
 
-type Expected = { readonly nameKey: 'model_name' | 'name'; readonly isAnswer: (json: Json) => boolean; readonly what: string }
+type Expected = {
+  readonly nameKey: 'model_name' | 'name'
+  readonly isAnswer: (json: Json) => boolean
+  readonly what: string
+  readonly senseOf: (json: Json, asking: Asking) => Sense | null
+}
 
-function wholeObject(body: Uint8Array, asking: Asking, { nameKey, isAnswer, what }: Expected): Result<Whole, EngineFault> {
+function wholeObject(body: Uint8Array, asking: Asking, { nameKey, isAnswer, what, senseOf }: Expected): Result<Whole, EngineFault> {
   const json = parseJsonText(new TextDecoder().decode(body))
   const hidden = errorIn(json)
   if (hidden) return err(hidden)
@@ -113,6 +122,7 @@ function wholeObject(body: Uint8Array, asking: Asking, { nameKey, isAnswer, what
     contentType: 'application/json',
     headers: {},
     usage: usageOf(json),
+    sense: senseOf(json, asking),
   })
 }
 
@@ -143,6 +153,7 @@ function errorIn(json: unknown): EngineFault | null {
 // Answers in pieces. The protocol has no terminal event: the server closes when it has said everything.
 
 function generateEvents(asking: Asking): EventLane {
+  const looking = look(generateWanted(asking.json))
   let usage: Usage | null = null
   let events = 0
   let failed = false
@@ -162,6 +173,7 @@ function generateEvents(asking: Asking): EventLane {
     }
     events += 1
     usage = added(usage, usageOf(json))
+    lookAt(looking, json)
     if ('finish_reason' in json) {
       marksEnd = true
       ended = isFinish(json['finish_reason'])
@@ -174,6 +186,7 @@ function generateEvents(asking: Asking): EventLane {
     // A polite close in the middle looks like an end, except where the server marks its ends and has not.
     end: () => ({ out: null, whole: events > 0 && !failed && (!marksEnd || ended) }),
     usage: () => usage,
+    sense: looking.sense,
   }
 }
 
@@ -188,6 +201,22 @@ function saysSomething(json: Json): boolean {
   const text = json['text_output']
   if (text !== undefined) return Array.isArray(text) ? text.some((one) => textOf(one) !== null) : textOf(text) !== null
   return Object.keys(json).some((key) => !silentKeys.has(key))
+}
+
+function senseOf(json: Json, asking: Asking): Sense {
+  const looking = look(generateWanted(asking.json))
+  lookAt(looking, json)
+  return looking.sense()
+}
+
+/** Several texts are several answers; an output of another name is the model's own, and says something. */
+function lookAt(looking: Look, json: Json): void {
+  const given = json['text_output']
+  const texts: readonly unknown[] = Array.isArray(given) ? given : [given]
+  if (texts.length > 1) looking.several()
+  for (const text of texts) looking.say(textOf(text) ?? '')
+  if (given === undefined && Object.keys(json).some((key) => !silentKeys.has(key))) looking.saySomething()
+  if (json['finish_reason'] === 'length') looking.cutShort()
 }
 
 const silentKeys = new Set([

@@ -3,19 +3,22 @@
 
 import { err, ok, type Result } from '../../shared/result.ts'
 import type { SseEvent } from './sse.ts'
+import { lookAtChoices } from './choices.ts'
 import { base64Of, floatsOf } from './embedding.ts'
 import { engineFault, hiddenFault } from './engine-error.ts'
 import { isRecord, parseJsonBytes, parseJsonText, recordsOf, textOf, type Json } from './json.ts'
 import type { Asking, EngineFault, EventLane, Lane, Outgoing, Taken, Usage, Whole } from './lane.ts'
+import { look } from './sense.ts'
 import { setTopLevel, spliceTopLevel } from './splice.ts'
 import { chatUsage } from './usage.ts'
+import { chatWanted } from './wanted.ts'
 
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()
 
 export const chatLane: Lane = {
   outgoing: (asking) => outgoing('/v1/chat/completions', asking),
-  whole: (body, contentType) => wholeChoices(body, contentType, repairChatChoice),
+  whole: (body, contentType, asking) => wholeChoices(body, contentType, asking, repairChatChoice),
   mayPassUnread: () => true,
   events: choiceEvents,
   fault: engineFault,
@@ -23,7 +26,7 @@ export const chatLane: Lane = {
 
 export const completionsLane: Lane = {
   outgoing: (asking) => outgoing('/v1/completions', asking),
-  whole: (body, contentType) => wholeChoices(body, contentType, repairTextChoice),
+  whole: (body, contentType, asking) => wholeChoices(body, contentType, asking, repairTextChoice),
   mayPassUnread: () => true,
   events: choiceEvents,
   fault: engineFault,
@@ -66,7 +69,7 @@ const unreadable = (what: string): Result<never, EngineFault> =>
   err({ status: 502, message: `The engine's answer is no ${what}.`, code: null, param: null })
 
 /** An answer with choices. It goes out as it came unless a choice lacks what the schema demands (llama.cpp leaves out `logprobs` and `refusal`). */
-function wholeChoices(body: Uint8Array, contentType: string, repair: (choice: Json) => Json): Result<Whole, EngineFault> {
+function wholeChoices(body: Uint8Array, contentType: string, asking: Asking, repair: (choice: Json) => Json): Result<Whole, EngineFault> {
   const json = parseJsonBytes(body)
   const hidden = hiddenFault(json)
   if (hidden) return err(hidden)
@@ -75,7 +78,15 @@ function wholeChoices(body: Uint8Array, contentType: string, repair: (choice: Js
   const repaired = choices.map(repair)
   const changed = repaired.some((choice, index) => choice !== choices[index])
   const bytes = changed ? encoder.encode(JSON.stringify({ ...json, choices: repaired })) : body
-  return ok({ body: bytes, contentType: changed ? 'application/json' : contentType, headers: {}, usage: chatUsage(json['usage']) })
+  const looking = look(chatWanted(asking.json))
+  lookAtChoices(looking, choices)
+  return ok({
+    body: bytes,
+    contentType: changed ? 'application/json' : contentType,
+    headers: {},
+    usage: chatUsage(json['usage']),
+    sense: looking.sense(),
+  })
 }
 
 function repairChatChoice(choice: Json): Json {
@@ -98,7 +109,8 @@ function wholeEmbeddings(body: Uint8Array, contentType: string, asking: Asking):
   if (converted.some((row) => row === null)) return unreadable('list of numbers')
   const changed = converted.some((row, index) => row !== rows[index])
   const bytes = changed ? encoder.encode(JSON.stringify({ ...json, data: converted })) : body
-  return ok({ body: bytes, contentType: changed ? 'application/json' : contentType, headers: {}, usage: chatUsage(json['usage']) })
+  const usage = chatUsage(json['usage'])
+  return ok({ body: bytes, contentType: changed ? 'application/json' : contentType, headers: {}, usage, sense: null })
 }
 
 const wantsBase64 = ({ json }: Asking): boolean => isRecord(json) && json['encoding_format'] === 'base64'
@@ -118,6 +130,7 @@ function withFloats(row: Json): Json | null {
 /** Both kinds of completion stream alike. Events pass untouched, except for usage the caller did not ask for. */
 function choiceEvents(asking: Asking): EventLane {
   const showUsage = asksUsage(asking)
+  const looking = look(chatWanted(asking.json))
   let usage: Usage | null = null
   let tokens = 0
   let done = false
@@ -135,7 +148,9 @@ function choiceEvents(asking: Asking): EventLane {
       : { status: 502, message: 'The engine sent an event that is not JSON.', code: null, param: null }
     if (fault || !isRecord(json)) return { out: null, means: 'nothing', fault }
     usage = chatUsage(json['usage']) ?? usage
-    const isToken = recordsOf(json['choices']).some(hasContent)
+    const choices = recordsOf(json['choices'])
+    lookAtChoices(looking, choices)
+    const isToken = choices.some(hasContent)
     if (isToken) tokens++
     return { out: showUsage ? event.raw : withoutUsage(event, json), means: isToken ? 'token' : 'nothing', fault: null }
   }
@@ -145,6 +160,7 @@ function choiceEvents(asking: Asking): EventLane {
     end: () => ({ out: null, whole: done }),
     // A stream that broke off has no word of the engine; the events with content are then the best count there is.
     usage: () => usage ?? (tokens > 0 ? { inputTokens: null, outputTokens: tokens, cachedTokens: null } : null),
+    sense: looking.sense,
   }
 }
 

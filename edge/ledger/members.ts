@@ -92,10 +92,12 @@ export type View = {
  */
 export function candidatesOf(members: readonly Member[], view: View, nowMs: number): readonly Candidate[] {
   const prefills = members.map(({ endpoint, speed }) => (isStale(speed, nowMs) ? null : prefillMs(speed, view.promptTokensOf(endpoint.id))))
-  const known = prefills.filter((ms) => ms !== null)
-  const bestMs = known.length > 0 ? Math.min(...known) : 0
   const services = members.map(({ speed }) => (isStale(speed, nowMs) ? null : serviceMs(speed, nowMs)))
-  const meanMs = meanOf(services) ?? meanServiceMs(members, nowMs)
+  // Those that are out lend their times to nobody: they would make one that was never measured look quick, or slow (vllm-project/router#254).
+  const isIn = members.map((member) => !isOutNow(member, view.snapshot, nowMs))
+  const known = prefills.filter((ms, index): ms is number => ms !== null && isIn[index] === true)
+  const bestMs = known.length > 0 ? Math.min(...known) : 0
+  const meanMs = meanOf(services.filter((_, index) => isIn[index])) ?? meanServiceMs(members, nowMs)
   return members.map((member, index) => {
     const { endpoint, speed } = member
     const weight = weightOf(member)

@@ -20,10 +20,10 @@ export async function record(asked: Asked, walked: Walked, ports: Ports, counter
   const { serving, admitted } = walked
   counter.answered(walked)
   const ending = walked.answer.ok ? walked.answer.value.ended : Promise.resolve(null)
-  const ended = await ending.catch(async (bug: unknown) => {
+  const ended = await ending.catch((bug: unknown) => {
     // A bug must not take the endpoint's place with it until the deadline.
     if (serving) ports.ledgers.giveBack(serving.routed.endpoint.cell, serving.routed.lease)
-    await counter.over(walked, null)
+    counter.broken()
     throw bug
   })
   if (ended && ended.slowestGapMs !== null && admitted) ports.cadences.learn(admitted.version, ended.slowestGapMs)
@@ -45,6 +45,8 @@ export type Counter = {
   readonly answered: (walked: Walked) => void
   /** It is over. `ended` is null where there was no answer, or nobody knows how it ended. */
   readonly over: (walked: Walked, ended: Ended | null) => Promise<void>
+  /** A bug has ended it: nothing more will be told. */
+  readonly broken: () => void
 }
 
 /** Judges at the end, or limits.trialJudgeMs after the arrival if that is sooner. Counts nothing where the assignment does not count. */
@@ -56,14 +58,13 @@ export function counterOf(asked: Asked, ports: Ports): Counter {
   // Not the whole of it: what was asked may have ten megabytes, and this lasts as long as the request.
   const trialOf = ({ assignment, version }: Admitted): Trial => ({ receivedAtMs: asked.receivedAtMs, assigned: { assignment, version } })
 
-  const judge = (ended: Ended | null): void => {
+  const judge = (ended: Ended | null, isBroken = false): void => {
     if (gone === null || isJudged.signal.aborted) return
     isJudged.abort()
     const judged = judgedFrom(known, { stream: gone.stream, failed: gone.failed, ended, nowMs: ports.clock.nowMs() })
-    ports.ledgers.tally(gone.cell, judgementOf(gone.trial, judged))
+    ports.ledgers.tally(gone.cell, judgementOf(gone.trial, isBroken ? { ...judged, refused: 'bug' } : judged))
   }
 
-  /** Whatever becomes of the request, a bug included: then at this time. */
   const judgeInTime = async (): Promise<void> => {
     const leftMs = asked.receivedAtMs + limits.trialJudgeMs - ports.clock.nowMs()
     await ports.timer.sleep(Math.max(0, leftMs), isJudged.signal)
@@ -85,6 +86,7 @@ export function counterOf(asked: Asked, ports: Ports): Counter {
       const cell = servedIn(walked)
       if (admitted && cell !== null) left(admitted, cell, failed)
     },
+    broken: () => judge(null, true),
     over: async (walked, ended) => {
       if (gone !== null) return judge(ended)
       const { admitted, failed } = walked
@@ -106,7 +108,7 @@ function judgedFrom(walked: Walked | null, { stream, failed, ended, nowMs }: See
   return {
     stream,
     failed,
-    refusal: walked === null || walked.answer.ok ? null : walked.answer.error,
+    refused: walked === null || walked.answer.ok ? null : walked.answer.error.reason,
     served: serving && { ttfbMs: serving.ttfbMs, tookMs: nowMs - serving.sentAtMs, ended },
   }
 }

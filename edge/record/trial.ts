@@ -15,8 +15,8 @@ export type Judged = {
   /** Whether a stream was asked for. */
   readonly stream: boolean
   readonly failed: readonly Pick<Attempt, 'outcome'>[]
-  /** Why it got no answer; null when it has one, or none yet. */
-  readonly refusal: InferenceRefusal | null
+  /** Why it got no answer, by a refusal's reason or a bug of ours; null when it has one, or none yet. */
+  readonly refused: InferenceRefusal['reason'] | 'bug' | null
   /** The answer; null when there is none, or none yet. */
   readonly served: {
     /** From sending to the first token of a stream, or to the whole of an answer in one piece. */
@@ -70,7 +70,7 @@ const one = (bad: boolean): Part => ({ of: 1, bad: bad ? 1 : 0 })
 const times = (ms: number | null): Times => (ms === null ? {} : { [timeClassOf(ms)]: 1 })
 
 /** Refusals that are the version's failing, or the platform's. */
-const failings: ReadonlySet<InferenceRefusal['reason']> = new Set<InferenceRefusal['reason']>([
+const failings: ReadonlySet<Judged['refused']> = new Set<InferenceRefusal['reason']>([
   'no_endpoint',
   'no_healthy_endpoint',
   'no_capacity',
@@ -82,21 +82,19 @@ const failings: ReadonlySet<InferenceRefusal['reason']> = new Set<InferenceRefus
 ])
 
 /** Also where another attempt saved the request: the version has failed it once. */
-const isHardError = ({ failed, refusal, served }: Judged): boolean =>
-  failed.some(({ outcome }) => outcome === 'hard_failure') ||
-  (refusal !== null && failings.has(refusal.reason)) ||
-  served?.ended?.how === 'upstream_failed'
+const isHardError = ({ failed, refused, served }: Judged): boolean =>
+  failed.some(({ outcome }) => outcome === 'hard_failure') || failings.has(refused) || served?.ended?.how === 'upstream_failed'
 
 /** A stream in which no token was seen knows of no gap between two. */
-const leftEarly = ({ refusal, served }: Judged): boolean =>
-  refusal?.reason === 'client_gone' || (served?.ended?.how === 'client_gone' && served.ended.slowestGapMs === null)
+const leftEarly = ({ refused, served }: Judged): boolean =>
+  refused === 'client_gone' || (served?.ended?.how === 'client_gone' && served.ended.slowestGapMs === null)
 
 /**
  * The time to the first token, or to the whole answer, of a request that has not failed; null where there is none to speak of. One that has
  * neither failed nor come by now took so long at least: left out, a version that hangs would look as quick as those it does answer.
  */
-function ttftMs({ stream, refusal, served }: Judged): number | null {
-  if (refusal !== null) return null
+function ttftMs({ stream, refused, served }: Judged): number | null {
+  if (refused !== null) return null
   if (served === null) return limits.trialJudgeMs
   const { ended, ttfbMs } = served
   if (ended === null) return ttfbMs

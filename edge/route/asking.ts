@@ -5,7 +5,7 @@ import { limits } from '../../shared/limits.ts'
 import { err, ok, type Result } from '../../shared/result.ts'
 import type { InferenceRefusal } from '../../shared/refusal.ts'
 import type { CellId, LeaseId } from '../../shared/ids.ts'
-import type { AskAnswer, Denial, Granted } from '../../shared/wire/ledger.ts'
+import type { AskAnswer, Granted } from '../../shared/wire/ledger.ts'
 import type { Routed } from '../facts.ts'
 import type { Question } from '../ports.ts'
 import { ableEndpoints } from './cell.ts'
@@ -69,11 +69,11 @@ async function askOnce(trip: Trip, turn: Turn, ports: Ports): Promise<Said> {
   })
   // A ledger that does not answer, or knows nothing yet: what was last told decides.
   if (!answer.ok || answer.value.denied === 'no_snapshot') return withoutLedger(trip, cell, index, ports)
-  const { lease, denied, queued, spill, retryAfterMs } = answer.value
+  const { lease, queued, spill } = answer.value
   if (lease) return granted(trip, ask, lease, ports)
-  if (queued) return waitInQueue(trip, ask, ports)
+  if (queued) return waitInQueue(trip, turn, ask, ports)
   if (spill) return { spill: spill.cell }
-  return saidBy(denied, retryAfterMs ?? limits.retryAfterMsDefault, trip)
+  return saidBy(trip, turn, answer.value, ports)
 }
 
 function askOf(trip: Trip, { cell, index, spilledFrom }: Turn): Question['ask'] {
@@ -92,6 +92,9 @@ function askOf(trip: Trip, { cell, index, spilledFrom }: Turn): Question['ask'] 
     spilledFrom,
     residency: need.residency,
     explain: view.explain !== null,
+    forced: admitted.assignment.forced,
+    // Whoever named a version gets it as long as the alias has it, whatever its weight: the ledger need not ask what the alias gives it.
+    ...(admitted.wish.version === null ? { alias: admitted.assignment.alias } : {}),
   }
 }
 
@@ -113,33 +116,51 @@ function granted(trip: Trip, ask: Question['ask'], lease: Granted, ports: Ports)
 }
 
 /** Waits as long as the queue keeps a request of its priority, and never past its deadline. */
-async function waitInQueue(trip: Trip, ask: Question['ask'], ports: Ports): Promise<Said> {
+async function waitInQueue(trip: Trip, turn: Turn, ask: Question['ask'], ports: Ports): Promise<Said> {
   const { admitted, asked } = trip
   const leftMs = Math.max(0, admitted.deadlineMs - ports.clock.nowMs())
   const forMs = Math.min(leftMs, limits.queueMsMax[admitted.priority] + limits.queueAnswerMs)
   const waited = await ports.ledgers.wait(ask, forMs, asked.gone)
   if (waited.ok) {
-    const { lease, denied } = waited.value
-    return lease ? granted(trip, ask, lease, ports) : saidBy(denied, limits.retryAfterMsDefault, trip)
+    const { lease } = waited.value
+    return lease ? granted(trip, ask, lease, ports) : saidBy(trip, turn, waited.value, ports)
   }
   if (waited.error === 'gone') return { refused: { reason: 'client_gone' } }
   if (waited.error === 'unreachable') return 'again'
   if (ports.clock.nowMs() >= admitted.deadlineMs) return { refused: deadlineExceeded(trip, ports) }
-  return saidBy('no_room', limits.retryAfterMsDefault, trip)
+  return noRoom(trip, limits.retryAfterMsDefault)
 }
 
+const noRoom = ({ admitted }: Trip, retryAfterMs: number): Said => ({
+  full: { reason: 'no_capacity', model: admitted.wish.model, retryAfterMs },
+})
+
+type No = Pick<AskAnswer, 'denied' | 'generation' | 'retryAfterMs'>
+
 /** "Full" passes by itself within a second, and the ledger knew of nobody else; the others are a matter of this cell alone. */
-function saidBy(denied: Denial | null, retryAfterMs: number, trip: Trip): Said {
+function saidBy(trip: Trip, turn: Turn, { denied, generation, retryAfterMs }: No, ports: Ports): Said {
   switch (denied) {
     case 'no_room':
-      return { full: { reason: 'no_capacity', model: trip.admitted.wish.model, retryAfterMs } }
+      return noRoom(trip, retryAfterMs ?? limits.retryAfterMsDefault)
     case 'retry_budget':
     case 'hedge_budget':
       // Never told: what became of the first attempt is.
       return { refused: refusalFor('no_healthy_endpoint', trip) }
+    case 'withdrawn':
+      return withdrawn(trip, turn, generation, ports)
     default:
       return 'elsewhere'
   }
+}
+
+/**
+ * The alias no longer serves the version, by the ledger's snapshot. Where that is news here, the request has to be admitted anew, which is not
+ * for this stage: nobody else of the version is asked. A ledger that is behind us has not heard yet that the version is served.
+ */
+function withdrawn(trip: Trip, { cell, index }: Turn, generation: number, ports: Ports): Said {
+  const known = trip.view.snapshot.generation
+  if (newest(trip, ports).generation > known) return { refused: refusalFor('no_healthy_endpoint', trip) }
+  return generation < known ? withoutLedger(trip, cell, index, ports) : 'elsewhere'
 }
 
 function wordFor({ lease, queued, spill, denied }: AskAnswer): string {

@@ -7,7 +7,7 @@ import { ok, type Result } from '../../shared/result.ts'
 import { within } from '../../shared/time.ts'
 import type { Answer, Called, CallFailure, Ended } from '../facts.ts'
 import { tell } from '../http/refuse.ts'
-import type { EventLane, Taken } from '../lane/lane.ts'
+import type { EventLane, Sense, Taken } from '../lane/lane.ts'
 import { nextAlarm, type Moments } from './alarm.ts'
 import { stallAfterMs } from './cadence.ts'
 import { detailOf, fail, refusalOf, type Problem } from './failure.ts'
@@ -55,6 +55,7 @@ async function run(called: Called, lane: EventLane, outlet: Outlet, terms: Terms
     bytes: outlet.bytes,
     usage: lane.usage(),
     slowestGapMs: outlet.sawToken ? outlet.slowestGapMs : null,
+    sense: senseOf(lane, problem),
   }
   if (problem === null) {
     called.watch.end()
@@ -74,6 +75,13 @@ async function run(called: Called, lane: EventLane, outlet: Outlet, terms: Terms
     else await outlet.closeWith(encoder.encode(terms.voice.errorFrame(tell(refusal))))
   }
   return { ended, problem }
+}
+
+/** What the stream was worth. One that the caller or his deadline broke off says nothing; one that the engine broke off is half an answer. */
+function senseOf(lane: EventLane, problem: Problem | null): Sense | null {
+  const sense = lane.sense()
+  if (problem === null || sense === null) return sense
+  return problem === 'client_gone' || problem === 'deadline' ? null : { empty: true, schema: null, textHash: null }
 }
 
 /** Reads to the end; answers with what stopped it, or null when the stream was whole. */

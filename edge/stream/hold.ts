@@ -33,8 +33,8 @@ function whole(called: Called, body: Uint8Array, receivedAtMs: number, ports: St
   const read = called.lane.whole(body, called.contentType, called.asking)
   if (!read.ok) return fail(called, { fault: read.error }, receivedAtMs, ports)
   called.watch.end()
-  const { usage, contentType, headers } = read.value
-  const ended: Ended = { how: 'complete', detail: null, bytes: read.value.body.length, usage, slowestGapMs: null }
+  const { usage, sense, contentType, headers } = read.value
+  const ended: Ended = { how: 'complete', detail: null, bytes: read.value.body.length, usage, slowestGapMs: null, sense }
   return ok({
     status: called.status,
     contentType,
@@ -68,7 +68,8 @@ function passOn(called: Called, held: readonly Uint8Array[], ports: StreamPorts)
 
 async function pump(called: Called, held: readonly Uint8Array[], writer: WritableStreamDefaultWriter<Uint8Array>): Promise<Ended> {
   let bytes = 0
-  const end = (how: Ended['how'], detail: string | null): Ended => ({ how, detail, bytes, usage: null, slowestGapMs: null })
+  // Nobody has read it: neither what it used is known, nor what it is worth.
+  const end = (how: Ended['how'], detail: string | null): Ended => ({ how, detail, bytes, usage: null, slowestGapMs: null, sense: null })
   const write = async (chunk: Uint8Array): Promise<boolean> => {
     bytes += chunk.length
     return untilCut(writer.write(chunk), called.watch.signal)

@@ -2,7 +2,7 @@
 // rollout's salt anew. Each bound is one of chance at fixed names, so it never flickers; each stands beside an assignment that breaks it.
 
 import { beforeAll, describe, expect, it } from 'vitest'
-import { unitOf, versionFor } from '../../edge/admit/assign.ts'
+import { shadowSaltOf, unitOf, versionFor } from '../../edge/admit/assign.ts'
 import { bucketOf } from '../../shared/hash.ts'
 import type { VersionId } from '../../shared/ids.ts'
 import { seededRandom } from '../../shared/random.ts'
@@ -109,7 +109,8 @@ describe('another rollout’s salt', async () => {
 
   it('draws anew: of two rollouts’ buckets neither says anything of the other', async () => {
     const first = await bucketsOf(named, (unit) => bucketOf('salt-1', unit))
-    for (const salt of ['salt-2', 'salt-1 ', '']) {
+    // That of another rollout, of the copies of this one, and two that a careless join would take for the same.
+    for (const salt of ['salt-2', shadowSaltOf(alias({ salt: 'salt-1' })), 'salt-1 ', '']) {
       const second = await bucketsOf(named, (unit) => bucketOf(salt, unit))
       expect(chiSquare(pairs(first, second))).toBeLessThan(bound)
       // Whoever was a canary of the one at 5 % is one of the other as often as anybody.

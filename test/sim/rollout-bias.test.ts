@@ -12,13 +12,13 @@ import { demandOf } from './harness/demand.ts'
 import { World, type Layout, type PolicyMaker } from './harness/world.ts'
 import { Core } from './policies/core.ts'
 import { Ledger } from './policies/ledger.ts'
-import { endpointName, snapshotOf, stationOf, version as stable } from './policies/names.ts'
+import { snapshotOf, stationOf, version as stable } from './policies/names.ts'
 
 const canary = 'sim-2' as VersionId
 /** A cell of two versions: 192 slots of stable, 64 of the canary. */
 const layout: Layout = { regions: [[64, 64, 32, 32, 32, 32]], roundTripMs: [[0]], isolates: 1 }
 const canaryStations = [4, 5]
-const requests = 60_000
+const requests = 40_000
 const weightBp = 2_500
 const split = alias({ stable, canary, weightBp })
 
@@ -105,6 +105,5 @@ describe('a canary of 25 %', async () => {
     world.observe = (_, station) => void served.set(station, (served.get(station) ?? 0) + 1)
     world.run(cell(byHash), demandOf({ seed: 1, ratePerS: 100, serviceTimeS: 1, requests: 20_000 }))
     expect(served.get(4) ?? 0).toBeLessThan((served.get(5) ?? 0) / 2)
-    expect(endpointName(4)).not.toBe(endpointName(5))
   })
 })

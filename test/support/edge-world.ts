@@ -7,10 +7,12 @@ import { chat } from '../../edge/http/openai.ts'
 import { emptyLedgerMemory, ledgers, type LedgerMemory } from '../../edge/adapters/ledgers.ts'
 import { emptyLoadsMemory, loads } from '../../edge/adapters/loads.ts'
 import { emptyReflexMemory, reflexes, type ReflexMemory } from '../../edge/adapters/reflexes.ts'
+import { emptyShadowMemory, shadowPlaces, type ShadowMemory } from '../../edge/adapters/shadow-places.ts'
 import { snapshots, type SnapshotMemory } from '../../edge/adapters/snapshots.ts'
 import { err, ok, type Result } from '../../shared/result.ts'
 import { limits } from '../../shared/limits.ts'
 import { seededRandom } from '../../shared/random.ts'
+import type { Signer } from '../../shared/signature.ts'
 import { systemTimer } from '../../shared/system.ts'
 import type { OriginName, RequestId } from '../../shared/ids.ts'
 import type { Timer } from '../../shared/time.ts'
@@ -36,6 +38,7 @@ export type World = {
   readonly memory: SnapshotMemory
   readonly ledgerMemory: LedgerMemory
   readonly reflexMemory: ReflexMemory
+  readonly shadowMemory: ShadowMemory
   /** The isolate learns the model's loads, as from a ledger's answer. */
   readonly tell: (told: ModelLoads) => void
   readonly log: RequestLine[]
@@ -48,7 +51,12 @@ export type World = {
 
 export async function world(
   snapshot: Snapshot,
-  so: { readonly credential: CredentialLookup | ((snapshot: Snapshot) => CredentialLookup); readonly upstream?: UpstreamFake },
+  so: {
+    readonly credential: CredentialLookup | ((snapshot: Snapshot) => CredentialLookup)
+    readonly upstream?: UpstreamFake
+    /** Verifies overrides; absent: a deployment without a secret. */
+    readonly overrides?: Signer | null
+  },
 ): Promise<World> {
   const ledger = fakeLedger()
   const memory: SnapshotMemory = { snapshot, confirmedAtMs: Date.now() }
@@ -59,6 +67,7 @@ export async function world(
   const timer = systemTimer
   const ledgerMemory = emptyLedgerMemory()
   const reflexMemory = emptyReflexMemory()
+  const shadowMemory = emptyShadowMemory()
   const afterResponse = (work: Promise<unknown>) => void pending.push(work)
   const publish = async (published: Snapshot) => void (await ledger.exchange({ snapshot: published, cell: null }))
   await publish(snapshot)
@@ -100,6 +109,8 @@ export async function world(
       },
     },
     cadences: { of: () => null, learn: () => undefined },
+    overrides: () => Promise.resolve(so.overrides ?? null),
+    shadows: shadowPlaces(shadowMemory),
     log: (line) => void log.push(line),
     afterResponse,
   }
@@ -107,7 +118,7 @@ export async function world(
     for (let done = 0; done < pending.length; done++) await pending[done]
   }
   const tell = (news: ModelLoads) => told.learn({ loads: news })
-  return { ports, ledger, memory, ledgerMemory, reflexMemory, tell, log, sent, settle, publish }
+  return { ports, ledger, memory, ledgerMemory, reflexMemory, shadowMemory, tell, log, sent, settle, publish }
 }
 
 /** The real timer, but for reports: they leave a moment later instead of a quarter of a second, and one without an answer is lost after a second. */

@@ -113,7 +113,7 @@ export class FakeCatalogue {
     const id = names(keyOf(kind, before))
     const still = this.#still(kind, before)
     if (!still.ok) return still
-    const used = this.#use(kind, id)
+    const used = this.use(kind, id)
     if (used) return err(used)
     this.#tables[kind].delete(id)
     this.note('delete', kind, id, { before, after: null }, stamp)
@@ -137,12 +137,17 @@ export class FakeCatalogue {
       previewUpdate: async (kind, before, change, atMs) => {
         const active = this.#active(kind, before)
         if (active) return err(active)
-        const after = { ...before, ...this.#shown<typeof kind>(change as unknown as Held), generation: before.generation + 1, updatedAtMs: atMs }
+        const after = {
+          ...before,
+          ...this.#shown<typeof kind>(change as unknown as Held),
+          generation: before.generation + 1,
+          updatedAtMs: atMs,
+        }
         const missing = this.#missing(kind, after)
         return missing ? err(missing) : ok(after)
       },
       previewRemove: async (kind, before) => {
-        const refusal = this.#active(kind, before) ?? this.#use(kind, names(keyOf(kind, before)))
+        const refusal = this.#active(kind, before) ?? this.use(kind, names(keyOf(kind, before)))
         return refusal ? err(refusal) : ok(null)
       },
       audit: async ({ beforeSeq, limit }) => newestFirst(this.#audit, beforeSeq, limit),
@@ -236,7 +241,7 @@ export class FakeCatalogue {
     return null
   }
 
-  #use(kind: Kind, id: string): AdminRefusal | null {
+  use(kind: Kind, id: string): AdminRefusal | null {
     const refers = (by: AuditedThing, user: string): AdminRefusal => ({
       reason: 'in_use',
       what: kind,
@@ -249,8 +254,10 @@ export class FakeCatalogue {
         if (isUser) return refers(other, names(keyOf(other, row)))
       }
     }
-    const deployment = this.#referring.deployments().find(({ target, version }) => (kind === 'target' ? target : version) === id)
-    if (deployment && (kind === 'target' || kind === 'version')) return refers('deployment', `${deployment.target}/${deployment.version}`)
+    const deployment = this.#referring
+      .deployments()
+      .find((each) => (kind === 'target' || kind === 'version' || kind === 'endpoint') && each[kind] === id)
+    if (deployment) return refers('deployment', `${deployment.target}/${deployment.version}`)
     const rollout = this.#referring
       .rollouts()
       .find(({ model, from, to }) => (kind === 'model' && model === id) || (kind === 'version' && (from === id || to === id)))

@@ -79,6 +79,8 @@ const alias = (model: ModelName, n: number): Alias => ({
   weightBp: 0,
   salt: `salt-${n}`,
   createdAtMs: 1_700_000_000_000,
+  shadowBp: 0,
+  write: null,
 })
 
 const modelRow = (name: ModelName): Model => ({

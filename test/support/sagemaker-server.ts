@@ -257,10 +257,10 @@ function describe(asked: Recording & { readonly target: string }, response: Serv
 
 const skewMsMax = 5 * 60_000
 
-type Signed = Omit<Recording, 'body'> & { readonly bytes: Uint8Array }
+export type Signed = Omit<Recording, 'body'> & { readonly bytes: Uint8Array }
 
 /** The name of AWS's error for what is wrong with a request's signature; null when it is right. */
-async function signatureFault({ method, path, headers, bytes }: Signed, keys: Keys, region: string): Promise<string | null> {
+export async function signatureFault({ method, path, headers, bytes }: Signed, keys: Keys, region: string): Promise<string | null> {
   const shape =
     /^AWS4-HMAC-SHA256 Credential=([^/]+)\/(\d{8})\/([^/]+)\/sagemaker\/aws4_request, ?SignedHeaders=([^,]+), ?Signature=([0-9a-f]{64})$/
   const [, accessKeyId, , scopeRegion, signed] = shape.exec(headers['authorization'] ?? '') ?? []

@@ -33,6 +33,8 @@ export const alias = (so: Partial<Alias> = {}): Alias => ({
   weightBp: 0,
   salt: 'salt',
   createdAtMs: 0,
+  shadowBp: 0,
+  write: null,
   ...so,
 })
 

@@ -3,6 +3,7 @@
 // and there is a bound to that. Pure but for the state of one stream.
 
 import { limits } from '../../../shared/limits.ts'
+import { lookAtChoices } from '../choices.ts'
 import { hiddenFault } from '../engine-error.ts'
 import { isRecord, parseJsonText, recordsOf, textOf, type Json } from '../json.ts'
 import type { EngineFault, EventLane, Taken, Usage } from '../lane.ts'
@@ -18,6 +19,7 @@ import {
   stopOf,
   toolId,
 } from './answer.ts'
+import type { Look } from '../sense.ts'
 import { chatUsage } from '../usage.ts'
 import { blockQueue, type BlockQueue } from './blocks.ts'
 
@@ -26,13 +28,14 @@ const encoder = new TextEncoder()
 /** Calls in one answer; past it the engine is counting wrong. */
 const callsMax = 1_024
 
-/** The events of one message for the caller's `model`. */
-export function messageStream(model: string): EventLane {
-  const stream = new MessageStream(model)
+/** The events of one message for the caller's `model`; `look` sees what is said. */
+export function messageStream(model: string, look: Look): EventLane {
+  const stream = new MessageStream(model, look)
   return {
     take: (event) => stream.take(event),
     end: () => ({ out: null, whole: stream.stopped }),
     usage: () => stream.usage,
+    sense: look.sense,
   }
 }
 
@@ -46,6 +49,7 @@ type Call = { readonly block: number; readonly id: string | null }
 
 class MessageStream {
   readonly #model: string
+  readonly #look: Look
   readonly #blocks: BlockQueue = blockQueue(frame)
   /** The engine's index of a call to its block. */
   readonly #calls = new Map<number, Call>()
@@ -60,8 +64,9 @@ class MessageStream {
   usage: Usage | null = null
   stopped = false
 
-  constructor(model: string) {
+  constructor(model: string, look: Look) {
     this.#model = model
+    this.#look = look
   }
 
   take(event: Parameters<EventLane['take']>[0]): Taken {
@@ -85,6 +90,7 @@ class MessageStream {
     if (!choice || this.#finish !== null) return this.#taken('nothing')
     const gaveUp = brokenOff(choice)
     if (gaveUp) return failing(gaveUp)
+    lookAtChoices(this.#look, [choice])
     if (isRecord(choice['delta'])) this.#delta(choice['delta'])
     this.#finish = textOf(choice['finish_reason'])
     if (this.#finish !== null) {

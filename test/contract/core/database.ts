@@ -1,5 +1,6 @@
 // The contract of core's ports to the database: rows with their audit, the catalogue, credentials, events.
-// Whoever stands behind the ports must pass it; test/worker/core/database.test.ts runs it against D1.
+// Whoever stands behind the ports must pass it: test/worker/core/database.test.ts runs it against D1, and test/unit/core/rollout-stores.test.ts
+// the part on rows and catalogue against the fake.
 
 import { describe, expect, it } from 'vitest'
 import type { Draft, EndpointEvent, Fields, Kind, Row, Stamp } from '../../../core/facts.ts'
@@ -15,7 +16,16 @@ export type Database = {
 }
 
 const stamp: Stamp = { atMs: 1_000, actor: 'operator', requestId: 'r1', reason: null }
-const plainModel = { description: '', firstTokenMsMax: null, holdMsMax: null, strategy: 'least-latency', affinity: 'none', hedging: false }
+const noObjectives = { ttftP95MsMax: null, tpotP95MsMax: null, accuracyTargetBp: 9_900, operatingPerS: null }
+const plainModel = {
+  description: '',
+  firstTokenMsMax: null,
+  holdMsMax: null,
+  strategy: 'least-latency',
+  affinity: 'none',
+  hedging: false,
+  ...noObjectives,
+}
 const drafts = {
   region: { name: 'fra', latitude: 50.1, longitude: 8.7, jurisdiction: 'eu', locationHint: 'weur' },
   model: {
@@ -26,6 +36,10 @@ const drafts = {
     strategy: 'least-connections',
     affinity: 'prefix',
     hedging: true,
+    ttftP95MsMax: 800,
+    tpotP95MsMax: 60,
+    accuracyTargetBp: 9_990,
+    operatingPerS: 2.5,
   },
   version: {
     id: 'atlas-1',
@@ -33,7 +47,12 @@ const drafts = {
     digest: `sha256:${'0'.repeat(64)}`,
     engine: 'vllm',
     flags: { tp: 2, eager: true },
-    quantisation: null,
+    quantisation: 'Q4_0',
+    bits: 4.5,
+    parent: null,
+    calibration: 'wiki-512',
+    licence: 'Apache-2.0',
+    artifact: 'atlas-1.q4_0',
   },
   endpoint: {
     id: 'e1',
@@ -51,7 +70,17 @@ const drafts = {
     credential: 'v1.eeee.eeee',
     hasCredential: true,
   },
-  alias: { environment: 'production', model: 'owner/Atlas', stable: 'atlas-1', canary: null, weightBp: 0, salt: 's' },
+  alias: {
+    environment: 'production',
+    model: 'owner/Atlas',
+    stable: 'atlas-1',
+    canary: null,
+    weightBp: 0,
+    salt: 's',
+    shadowBp: 0,
+    rollout: null,
+    rolloutGeneration: null,
+  },
   tenant: { id: 'acme', name: 'Acme', disabled: false, residency: 'eu' },
   key: {
     id: 'k'.repeat(16),
@@ -64,6 +93,35 @@ const drafts = {
     scopes: ['explain'],
     secretSha256: 'ee'.repeat(32),
   },
+  approval: {
+    environment: 'production',
+    version: 'atlas-1',
+    approvedBy: 'ada',
+    evidence: { note: 'as good as its parent', reports: ['r'], verdicts: [] },
+    expiresAtMs: 9_000,
+  },
+  target: {
+    id: 't1',
+    model: 'owner/Atlas',
+    region: 'fra',
+    deployer: 'model_repository',
+    kind: 'openai',
+    url: 'http://t1',
+    slots: 2,
+    operations: ['chat'],
+    options: { targetVariant: 'green' },
+    deploy: { repositoryUrl: 'http://r1' },
+    credential: 'v1.eeee.eeee',
+    hasCredential: true,
+  },
+  webhook: {
+    id: 'w1',
+    url: 'https://hooks.example/1',
+    format: 'standard',
+    events: ['rollout.transition'],
+    disabled: false,
+    secret: 'v1.eeee.eeee',
+  },
 } as unknown as { readonly [K in Kind]: Draft<K> }
 const keys: { readonly [K in Kind]: readonly string[] } = {
   region: ['fra'],
@@ -73,6 +131,9 @@ const keys: { readonly [K in Kind]: readonly string[] } = {
   alias: ['production', 'owner/Atlas'],
   tenant: ['acme'],
   key: ['k'.repeat(16)],
+  approval: ['production', 'atlas-1'],
+  target: ['t1'],
+  webhook: ['w1'],
 }
 const kindsInOrder = Object.keys(drafts) as Kind[]
 
@@ -83,21 +144,43 @@ export async function createAll(rows: RowStore): Promise<void> {
     if (!created.ok) throw new Error(`${kind}: ${JSON.stringify(created.error)}`)
   }
 }
-/** The suite, over a database that is empty at the beginning of each test. */
-export function databaseContract(open: () => Database): void {
-  const store = () => open().rows
-  const auditCount = async () => (await store().audit({ beforeSeq: null, limit: 200 })).length
 
+type Scene = {
+  readonly store: () => RowStore
+  readonly row: <K extends Kind>(kind: K) => Promise<Row<K>>
+}
+
+function sceneOf(open: () => Pick<Database, 'rows'>): Scene {
+  const store = () => open().rows
   async function row<K extends Kind>(kind: K): Promise<Row<K>> {
     const found = await store().get(kind, keys[kind])
     if (!found) throw new Error(`no ${kind}`)
     return found
   }
+  return { store, row }
+}
+
+/** The suite, over a database that is empty at the beginning of each test. */
+export function databaseContract(open: () => Database): void {
+  rowsContract(open)
+  credentialsContract(open)
+  eventsContract(open)
+}
+
+/** Of rows, and of the catalogue as it is read from them. */
+export function rowsContract(open: () => Pick<Database, 'rows' | 'catalogue'>): void {
+  const { store, row } = sceneOf(open)
+  const auditCount = async () => (await store().audit({ beforeSeq: null, limit: 200 })).length
 
   describe('rows', () => {
     it.each(kindsInOrder)('%s: what is created is read back and audited, without any trace of a secret', async (kind) => {
       await createAll(store())
-      const { secretSha256: _hash, credential: _sealed, ...fields } = drafts[kind] as Draft<'key'> & Draft<'endpoint'>
+      const {
+        secretSha256: _hash,
+        credential: _sealed,
+        secret: _its,
+        ...fields
+      } = drafts[kind] as Draft<'key'> & Draft<'endpoint'> & Draft<'webhook'>
       const expected = { ...fields, generation: 1, createdAtMs: 1_000, updatedAtMs: 1_000 }
       expect(await row(kind)).toEqual(expected)
       expect(await store().list(kind, { after: null, limit: 5 })).toEqual([expected])
@@ -217,6 +300,10 @@ export function databaseContract(open: () => Database): void {
         '"other-1" is a version of the model "other", not of "owner/Atlas"',
       ],
       ['key', { id: 'n'.repeat(16), tenant: 'none' }, 'tenant', 'the tenant "none" does not exist'],
+      ['version', { id: 'n', parent: 'none' }, 'parent', 'the version "none" does not exist'],
+      ['approval', { environment: 'staging', version: 'none' }, 'version', 'the version "none" does not exist'],
+      ['target', { id: 'n', model: 'none' }, 'model', 'the model "none" does not exist'],
+      ['target', { id: 'n', region: 'none' }, 'region', 'the region "none" does not exist'],
     ])('%s %j: a missing reference is named', async (kind, change, what, detail) => {
       await createAll(store())
       await store().create('model', { ...plainModel, name: 'other' } as Draft<'model'>, stamp)
@@ -256,7 +343,7 @@ export function databaseContract(open: () => Database): void {
       const alias = await row('alias')
       const missing = { canary: 'none' } as Partial<Fields['alias']>
       expect(await store().previewUpdate('alias', alias, missing, 2_000)).toEqual(await store().update('alias', alias, missing, stamp))
-      for (const kind of kindsInOrder.filter((one) => one !== 'endpoint' && one !== 'alias' && one !== 'key')) {
+      for (const kind of ['region', 'model', 'version', 'tenant'] as const) {
         const referred = await row(kind)
         expect(await store().previewRemove(kind, referred)).toEqual(await store().remove(kind, referred, stamp))
       }
@@ -314,11 +401,12 @@ export function databaseContract(open: () => Database): void {
       const catalogue = await reader.load(0)
       const { name, latitude, longitude, jurisdiction, locationHint } = drafts.region
       const { hasCredential: _derived, ...endpointFields } = drafts.endpoint
+      const { rollout: _its, rolloutGeneration: _write, ...alias } = drafts.alias
       expect(catalogue).toEqual({
         seq: kindsInOrder.length,
         regions: [{ name, latitude, longitude, jurisdiction, locationHint }],
         endpoints: [{ ...endpointFields, model: 'owner/Atlas' }],
-        aliases: [{ ...drafts.alias, createdAtMs: 1_000 }],
+        aliases: [{ ...alias, write: null, createdAtMs: 1_000 }],
         models: [
           {
             name: 'owner/Atlas',
@@ -331,10 +419,15 @@ export function databaseContract(open: () => Database): void {
         ],
         written: ['acme', 'k'.repeat(16)],
       })
-      expect((await reader.load(kindsInOrder.length - 1)).written).toEqual(['k'.repeat(16)])
-      expect((await reader.load(kindsInOrder.length)).written).toEqual([])
+      const before = kindsInOrder.indexOf('key')
+      expect((await reader.load(before)).written).toEqual(['k'.repeat(16)])
+      expect((await reader.load(before + 1)).written).toEqual([])
     })
   })
+}
+
+function credentialsContract(open: () => Database): void {
+  const { store, row } = sceneOf(open)
 
   describe('credentials', () => {
     const expected = {
@@ -383,12 +476,14 @@ export function databaseContract(open: () => Database): void {
       expect((await open().credentials.writesAfter(0, 3)).map((write) => [write.seq, write.resource])).toEqual([
         [6, 'tenant'],
         [7, 'key'],
-        [8, 'key'],
+        [kindsInOrder.length + 1, 'key'],
       ])
-      expect(await open().credentials.writesAfter(10, 3)).toEqual([])
+      expect(await open().credentials.writesAfter(kindsInOrder.length + 3, 3)).toEqual([])
     })
   })
+}
 
+function eventsContract(open: () => Pick<Database, 'events'>): void {
   describe('events', () => {
     const event = (atMs: number, more: Partial<EndpointEvent> = {}): EndpointEvent => ({
       atMs,

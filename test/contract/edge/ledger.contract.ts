@@ -2,10 +2,12 @@
 
 import { describe, expect, it } from 'vitest'
 import type { CellId, EndpointId, LeaseId, OriginName, VersionId } from '../../../shared/ids.ts'
+import { limits } from '../../../shared/limits.ts'
 import type { Ask, Block, Exchange, ExchangeAnswer, Flush, LedgerCalls, Report, Settled } from '../../../shared/wire/ledger.ts'
 import type { ModelLoads } from '../../../shared/wire/loads.ts'
 import type { Snapshot } from '../../../shared/wire/snapshot.ts'
-import { endpoint, model, snapshotOf, version } from '../../support/snapshot.ts'
+import { alias, endpoint, model, snapshotOf, version } from '../../support/snapshot.ts'
+import { trialTally } from '../../support/trial.ts'
 
 /** `sign` gives what a snapshot must bear for this ledger to believe it. */
 export function ledgerContract(
@@ -200,6 +202,43 @@ export function ledgerContract(
       // Another life's confirmation is not this one's.
       expect((await exchange(ledger, { confirmed: { life: 'another', seq } })).blocks).toEqual(first.blocks)
       expect((await exchange(ledger, { confirmed: { life: first.life, seq } })).blocks).toEqual([])
+    })
+
+    it('tells what versions did, summed, until core has confirmed it', async () => {
+      const ledger = await told()
+      const slotMs = Math.floor(Date.now() / limits.rolloutBlockMs) * limits.rolloutBlockMs
+      const arrived = trialTally({ slotMs, arrived: 1 })
+      const judged = trialTally({ slotMs, judged: 1, hardErrors: 1, ttft: { 9: 1 } })
+      await ledger.ask({ ...ask(), report: { settled: [], charges: [], trials: [arrived] } })
+      await ledger.report(flush({ trials: [judged, trialTally({ slotMs, hardErrors: 1 })] }))
+      const first = await exchange(ledger)
+      expect(first.blocks.flatMap(({ trials }) => trials ?? [])).toEqual([{ ...judged, arrived: 1 }])
+      expect((await exchange(ledger)).blocks).toEqual(first.blocks)
+      const seq = first.blocks.at(-1)?.seq ?? 0
+      expect((await exchange(ledger, { confirmed: { life: first.life, seq } })).blocks).toEqual([])
+    })
+
+    it('gives no place on a version that its alias no longer serves, neither to who asks nor to who waits', async () => {
+      const canary = 'atlas-3' as VersionId
+      const rolling = alias({ canary, weightBp: 500 })
+      const endpoints = [endpoint('a', 'x', { slots: 1 }), endpoint('b', 'x', { slots: 1, version: canary })]
+      const ledger = await told(snapshotOf(endpoints, { generation: 5, aliases: [rolling] }))
+      const assigned = (so: Partial<Ask> = {}) => ask({ version: canary, alias: 'development/atlas', ...so })
+      expect((await ledger.ask(assigned())).lease).toMatchObject({ endpoint: 'b' })
+      const queued = assigned()
+      expect((await ledger.ask(queued)).queued).toBeTruthy()
+      const waiting = ledger.wait(cell, queued.leaseId)
+      await tell(ledger, snapshotOf(endpoints, { generation: 6, aliases: [{ ...rolling, weightBp: 0 }] }))
+      expect(await waiting).toMatchObject({ lease: null, denied: 'withdrawn', generation: 6, snapshot: { generation: 6 } })
+      expect(await ledger.ask(assigned())).toMatchObject({ lease: null, denied: 'withdrawn', snapshot: { generation: 6 } })
+      expect((await ledger.ask(assigned({ version }))).lease).toMatchObject({ endpoint: 'a' })
+    })
+
+    it('gives a copy a place only where there is plenty, and never lets it wait', async () => {
+      const { ledger } = await full()
+      expect(await ledger.ask(ask({ shadow: true }))).toMatchObject({ lease: null, denied: 'no_room' })
+      expect((await exchange(ledger)).queued).toBe(0)
+      expect((await (await told()).ask(ask({ shadow: true }))).lease).not.toBeNull()
     })
 
     it('five hard failures in a row take an endpoint out at once, and the others go on', async () => {

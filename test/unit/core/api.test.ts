@@ -150,6 +150,15 @@ describe('problem', () => {
     generation_mismatch: [412, { reason: 'generation_mismatch', current: 4 }],
     immutable: [405, { reason: 'immutable', what: 'version', allowed: 'GET, DELETE' }],
     controller_unreachable: [503, { reason: 'controller_unreachable', afterMs: 3 }],
+    plan_refused: [422, { reason: 'plan_refused', faults: [{ reason: 'same_version', pointer: '#/to', detail: 'it is stable' }] }],
+    rollout_refused: [409, { reason: 'rollout_refused', why: 'illegal_transition', detail: 'it is over', allowed: ['retry'] }],
+    rollout_active: [409, { reason: 'rollout_active', environment: 'production', model: 'atlas', rollout: 'r1' }],
+    alias_moved: [409, { reason: 'alias_moved', environment: 'production', model: 'atlas' }],
+    gate_failed: [409, { reason: 'gate_failed', verdicts: [] }],
+    broken_report: [422, { reason: 'broken_report', what: 'report', field: 'results.1.tokens', detail: 'must be a number' }],
+    not_comparable: [422, { reason: 'not_comparable', field: 'template', measured: 'a', reference: 'b' }],
+    scope_missing: [403, { reason: 'scope_missing', scope: 'rollouts:promote-full' }],
+    signature_refused: [401, { reason: 'signature_refused', detail: 'too old' }],
   }
 
   const headersOf: { readonly [Reason in AdminRefusal['reason']]?: readonly string[] } = {
@@ -181,6 +190,42 @@ describe('problem', () => {
     [{ reason: 'missing_reference', what: 'region', detail: 'there is none' }, '#/region'],
   ])('%j points at %s', async (refusal, pointer) => {
     expect(await problem(refusal, 'r1').json()).toMatchObject({ status: 422, pointer })
+  })
+
+  const plan = (...reasons: readonly string[]): AdminRefusal => ({
+    reason: 'plan_refused',
+    faults: reasons.map((reason, index) => ({ reason, pointer: `#/steps/${index}`, detail: `fault ${index}` })),
+  })
+  const machine = (why: string): AdminRefusal => ({ reason: 'rollout_refused', why, detail: 'no', allowed: ['pause', 'abort'] })
+  it.each<readonly [string, number, AdminRefusal]>([
+    ['what is wrong in the request is 422', 422, plan('steps_invalid', 'capacity_missing')],
+    ['what others may change is a conflict', 409, plan('steps_invalid', 'rollout_active')],
+    ['a canary set by hand is a conflict', 409, plan('canary_set')],
+    ['another stable version is a conflict', 409, plan('stable_moved')],
+    ['a command that does not fit is a conflict', 409, machine('illegal_transition')],
+    ['a second person is wanted', 403, machine('second_approver_missing')],
+    ['a right is wanted', 403, machine('scope_missing')],
+    ['a reason is wanted', 422, machine('reason_missing')],
+  ])('%s: %i', (_, status, refusal) => {
+    expect(problem(refusal, 'r1').status).toBe(status)
+  })
+
+  it('new versions: a problem holds what is needed to act on it', async () => {
+    const told = async (refusal: AdminRefusal) => (await problem(refusal, 'r1').json()) as Record<string, unknown>
+    const faults = await told(plan('steps_invalid', 'capacity_missing'))
+    expect(faults).toMatchObject({ pointer: '#/steps/0', faults: [{ reason: 'steps_invalid' }, { reason: 'capacity_missing' }] })
+    expect(faults['detail']).toContain('#/steps/1: fault 1')
+    expect(await told(machine('illegal_transition'))).toMatchObject({ why: 'illegal_transition', allowed: ['pause', 'abort'] })
+    expect(await told(refusals.rollout_active[1])).toMatchObject({ rollout: 'r1', model: 'atlas', environment: 'production' })
+    expect(await told(refusals.broken_report[1])).toMatchObject({ field: 'results.1.tokens', pointer: '#/results/1/tokens' })
+    expect(await told({ ...refusals.broken_report[1], field: 'report' })).toMatchObject({ pointer: '#' })
+    expect(await told(refusals.not_comparable[1])).toMatchObject({ field: 'template', measured: 'a', reference: 'b' })
+    expect(await told(refusals.scope_missing[1])).toMatchObject({ scope: 'rollouts:promote-full' })
+    const check = { metric: 'accuracy', answer: 'fail', reason: '866 against 915' }
+    const verdict = { gate: 'accuracy', answer: 'fail', checks: [{ ...check, answer: 'pass', reason: 'fine' }, check] }
+    const failed = await told({ reason: 'gate_failed', verdicts: [verdict as never] })
+    expect(failed).toMatchObject({ verdicts: [verdict] })
+    expect(failed['detail']).toContain('accuracy: fail, accuracy 866 against 915')
   })
 
   it('says nothing of a bug but where to look', async () => {
@@ -239,6 +284,9 @@ describe('bodies', () => {
     alias: { environment: 'production', model: 'atlas', stable: 'atlas-2.q8_0' },
     tenant: { id: 'acme', name: 'Acme' },
     key: { tenant: 'acme', environment: 'production', name: 'CI' },
+    approval: { environment: 'production', version: 'atlas-2.q8_0' },
+    target: { id: 'rack', model: 'atlas', region: 'fra', deployer: 'model_repository', url: 'https://rack.example', slots: 4 },
+    webhook: { id: 'ops', url: 'https://hooks.example/x' },
   }
 
   const misspelt = {
@@ -358,6 +406,24 @@ describe('bodies', () => {
     ['key', 'models', 'atlas'],
     ['key', 'expiresAtMs', '2030-01-01'],
     ['key', 'expiresAtMs', -1],
+    ['model', 'ttftP95MsMax', 0],
+    ['model', 'accuracyTargetBp', 8_999],
+    ['model', 'operatingPerS', 0],
+    ['version', 'bits', 0],
+    ['version', 'parent', 'A b'],
+    ['version', 'artifact', ''],
+    ['approval', 'environment', 'test'],
+    ['approval', 'evidence.reports', { reports: 'x' }],
+    ['approval', 'evidence.why', { why: 'x' }],
+    ['approval', 'expiresAtMs', 'soon'],
+    ['target', 'deployer', 'helm'],
+    ['target', 'deploy', []],
+    ['target', 'slots', 0],
+    ['target', 'url', 'rack.example'],
+    ['webhook', 'format', 'teams'],
+    ['webhook', 'events', []],
+    ['webhook', 'events.0', ['rollout.exploded']],
+    ['webhook', 'url', 'ftp://hooks.example'],
   ])('%s: refuses %s = %j', (kind, field, value) => {
     const answer = readFields(resources[kind].create, { ...good[kind], [field.split('.')[0] ?? '']: value })
     expect(answer).toMatchObject({
@@ -402,7 +468,13 @@ describe('bodies', () => {
       return String(made).repeat((bytes * 8) / 5)
     }
     const body = { tenant: 'acme', environment: 'staging', name: 'x' }
-    const answer = await resources.key.make(body, { clock: { nowMs: () => 0 }, freshId, seal: null, allowPrivateEndpoints: false })
+    const answer = await resources.key.make(body, {
+      clock: { nowMs: () => 0 },
+      freshId,
+      seal: null,
+      allowPrivateEndpoints: false,
+      actor: 'operator',
+    })
     if (!answer.ok) throw new Error(answer.error.reason)
     const { draft, shownOnce } = answer.value
     const key = readApiKey(shownOnce['key'] ?? '')

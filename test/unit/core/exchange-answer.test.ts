@@ -8,6 +8,7 @@ import { contentOf } from '../../../core/publish/snapshot.ts'
 import { newLedgerRecord } from '../../../core/publish/tell.ts'
 import type { CellId } from '../../../shared/ids.ts'
 import { limits } from '../../../shared/limits.ts'
+import { trialTally } from '../../support/trial.ts'
 import { snapshotFormat, type Snapshot } from '../../../shared/wire/snapshot.ts'
 import { endpointRow, idle, outcomes, regionAt } from './loop-world.ts'
 
@@ -38,6 +39,11 @@ describe('the answer of a ledger', () => {
     expect(readAnswer(structuredClone(sound), { cell })).toEqual(sound)
   })
 
+  it('tells what versions did', () => {
+    const told = { ...sound, blocks: [block({ trials: [trialTally({ arrived: 2, judged: 1, ttft: { 9: 1 } })] })] }
+    expect(readAnswer(structuredClone(told), { cell })).toEqual(told)
+  })
+
   it.each([
     { name: 'null', answer: null },
     { name: 'no generation', answer: {} },
@@ -57,6 +63,17 @@ describe('the answer of a ledger', () => {
     { name: 'an endpoint that serves in no time at all', part: { endpoints: { a: idle(4, { serviceMs: -1 }) } }, left: { endpoints: {} } },
     { name: 'a cell that is not its own', part: { load: { ...sound.load, cell: 'atlas@iad' } }, left: { load: null } },
     { name: 'a wait without end', part: { load: { ...sound.load, waitMs: Number.POSITIVE_INFINITY } }, left: { load: null } },
+    {
+      name: 'what a version did that cannot be',
+      part: { blocks: [block({ trials: [trialTally({ arrived: 2 }), trialTally({ arrived: -2 }), null] })] },
+      left: { blocks: [block({ trials: [trialTally({ arrived: 2 })] })] },
+    },
+    { name: 'what versions did that is no list', part: { blocks: [block({ trials: 7 })] }, left: { blocks: [block({ trials: [] })] } },
+    {
+      name: 'more of versions than a block has',
+      part: { blocks: [block({ trials: Array.from({ length: limits.trialsHeldMax + 1 }, (_, n) => trialTally({ arrived: n })) })] },
+      left: { blocks: [block({ trials: Array.from({ length: limits.trialsHeldMax }, (_, n) => trialTally({ arrived: n + 1 })) })] },
+    },
     { name: 'arrivals that left', part: { blocks: [block({ arrivals: { weur: -5 } })] }, left: { blocks: [block({ arrivals: {} })] } },
     { name: 'a block of no time', part: { blocks: [block({ untilMs: Number.NaN })] }, left: { blocks: [] } },
     { name: 'a block that is none', part: { blocks: [null, 'block', block()] }, left: { blocks: [block()] } },

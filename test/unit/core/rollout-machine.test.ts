@@ -449,7 +449,7 @@ describe('endpoints in use', () => {
 
 describe('complaints about other systems, none of which hold here', () => {
   it.each(['rolled_back', 'rejected', 'superseded'] as const)(
-    'retry after abort: %s can be tried again, as a new rollout with a link',
+    'argo-rollouts#3120, #841, retry after abort: %s can be tried again, as a new rollout with a link',
     (phase) => {
       const way = ride(phase).take(retry())
       expect(way.rollout).toMatchObject({ phase, successor: r2 })
@@ -460,43 +460,43 @@ describe('complaints about other systems, none of which hold here', () => {
     },
   )
 
-  it('retry after abort: a retry begins from what is stable now, and not at all where that is the version itself', () => {
+  it('argo-rollouts#3120, #841, retry after abort: a retry begins from what is stable now, and not at all where that is the version itself', () => {
     const other = 'v7' as VersionId
     expect(ride('rolled_back').take(retry(other)).effect('create')?.rollout.from).toBe(other)
     ride('rolled_back').refuse(retry(v2), 'same_version')
   })
 
-  it('aborted is terminal: nothing brings it back to life', () => {
+  it('argo-rollouts#3120, #841: aborted is terminal, nothing brings it back to life', () => {
     const way = ride('rolled_back')
     for (const kind of ['start', 'resume', 'promote', 'approve'] as const) way.refuse(say(kind), 'illegal_transition')
     expect(way.rollout.phase).toBe('rolled_back')
   })
 
-  it('zero weight serialised: weight 0 is written, not left out', () => {
+  it('flagger#930, zero weight serialised: weight 0 is written, not left out', () => {
     const written = JSON.parse(JSON.stringify(ride('aborting').effect('alias'))) as object
     expect(written).toHaveProperty('weightBp', 0)
     expect(written).toHaveProperty('shadowBp', 0)
     expect(JSON.parse(JSON.stringify(ride('warming').effect('alias')))).toHaveProperty('weightBp', 0)
   })
 
-  it('non-multiple step: after a last weight of 33 % all of traffic follows, and only then is it a success', () => {
+  it('flagger#189, non-multiple step: after a last weight of 33 % all of traffic follows, and only then is it a success', () => {
     const way = new Ride([weight(700), weight(3_300)]).begin().step().step()
     expect(way.rollout).toMatchObject({ phase: 'promoting', weightBp: 10_000 })
     way.refuse(way.settled({ trafficBp: 9_899 }), 'not_yet')
     expect(way.finish().effect('alias')).toMatchObject({ stable: v2, canary: null })
   })
 
-  it('analysis before traffic: no verdict passes a canary that has no requests yet', () => {
+  it('argo-rollouts PR#4864, analysis before traffic: no verdict passes a canary that has no requests yet', () => {
     const way = ride('shifting').refuse(passed, 'not_yet')
     way.refuse(way.settled({ canaryRequests: 0 }), 'not_yet').refuse({ kind: 'bake_over', canaryRequests: 0 }, 'illegal_transition')
     expect(way.expire(10_000).rollout).toMatchObject({ phase: 'paused', pause: { why: 'low_data' } })
   })
 
-  it('traffic that does not follow is no want of data: it aborts', () => {
+  it('argo-rollouts PR#4864: traffic that does not follow is no want of data, it aborts', () => {
     expect(ride('shifting').expire(9_899).rollout.phase).toBe('aborting')
   })
 
-  it('abort while stable is short of capacity: stable is deployed again, and the canary’s endpoints stay until it is whole', () => {
+  it('argo-rollouts#777, abort while stable is short of capacity: stable is deployed again, and the canary’s endpoints stay until it is whole', () => {
     const way = ride('aborting')
     expect(way.effect('deploy')?.version).toBe(v1)
     way.refuse(way.drained({ stableWhole: false }), 'not_yet')
@@ -504,27 +504,27 @@ describe('complaints about other systems, none of which hold here', () => {
     expect(way.effect('undeploy')?.version).toBe(v2)
   })
 
-  it('abort removes no canary capacity before its traffic is confirmed at 0', () => {
+  it('argo-rollouts#777: an abort removes no canary capacity before its traffic is confirmed at 0', () => {
     const way = ride('aborting')
     way.refuse(way.drained({ canaryInFlight: 1 }), 'not_yet').refuse(way.drained({ trafficBp: 9_899 }), 'not_yet')
     expect(way.take(way.drained()).effect('undeploy')?.version).toBe(v2)
   })
 
-  it('a failed analysis stops the rollout', () => {
+  it('argo-rollouts#1411: a failed analysis stops the rollout', () => {
     expect(new Ride([analysis, weight(100)]).begin().take(failed).rollout.phase).toBe('aborting')
   })
 
-  it('an analysis that is cut short is no success', () => {
+  it('background analysis ended early: one that is cut short is no success', () => {
     const way = new Ride([weight(100), analysis]).begin().step().take(say('pause')).expire()
     expect(way.take(way.drained()).rollout.phase).toBe('rolled_back')
   })
 
-  it('a failure after an abort has no canary left running', () => {
+  it('argo-rollouts#941: after a failure and its abort no canary is left running', () => {
     const way = ride('judging').take(failed)
     expect(way.take(way.drained()).effects.map(({ kind }) => kind)).toEqual(['alias', 'undeploy', 'notify', 'outbox'])
   })
 
-  it('a weight once published is not published again by itself: what settles is of its own write alone', () => {
+  it('flagger PR#1692, promotion loop: a weight once published is not published again by itself, and what settles is of its own write alone', () => {
     const way = ride('shifting')
     const old = way.settled()
     way.take(old).refuse(old, 'illegal_transition')
@@ -532,11 +532,11 @@ describe('complaints about other systems, none of which hold here', () => {
     expect(way.refuse(old, 'not_yet').rollout).toMatchObject({ phase: 'shifting', weightBp: 3_300 })
   })
 
-  it('status keeps its weight while promoting', () => {
+  it('flagger PR#1851: the status keeps its weight while promoting', () => {
     expect(ride('promoting').rollout.weightBp).toBe(10_000)
   })
 
-  it('a failed rollout does not wedge later ones: it is not live', () => {
+  it('devantler-tech/platform#2387: a failed rollout does not wedge later ones, for it is not live', () => {
     for (const phase of over) expect(isLive(ride(phase).rollout)).toBe(false)
     for (const phase of [...live, 'aborting'] as const) expect(isLive(ride(phase).rollout)).toBe(true)
   })

@@ -8,7 +8,7 @@ import { bucketOf } from '../../../shared/hash.ts'
 import type { TenantId, VersionId } from '../../../shared/ids.ts'
 import { defaultSteps } from '../../../core/rollout/steps.ts'
 import { credential } from '../../support/credential.ts'
-import { alias } from '../../support/snapshot.ts'
+import { alias, version } from '../../support/snapshot.ts'
 
 const canary = 'atlas-3' as VersionId
 const at = (weightBp: number) => alias({ canary, weightBp })
@@ -61,6 +61,7 @@ describe('while the weight rises', () => {
     fc.assert(
       fc.property(fc.nat(9_999), fc.nat(10_000), (bucket, weightBp) => {
         expect(versionFor(at(weightBp), bucket) === canary).toBe(weightBp > bucket)
+        expect([versionFor(at(bucket), bucket), versionFor(at(bucket + 1), bucket)]).toEqual([version, canary])
       }),
     )
   })

@@ -13,8 +13,10 @@ import {
   type Blocks,
 } from '../../../edge/ledger/blocks.ts'
 import { limits } from '../../../shared/limits.ts'
-import type { EndpointId, OriginName } from '../../../shared/ids.ts'
+import type { EndpointId, OriginName, VersionId } from '../../../shared/ids.ts'
 import type { Block } from '../../../shared/wire/ledger.ts'
+import type { TrialTally } from '../../../shared/wire/trial.ts'
+import { trialTally } from '../../support/trial.ts'
 
 const a = 'a' as EndpointId
 const weur = 'weur' as OriginName
@@ -103,6 +105,40 @@ describe('a block', () => {
     ])
   })
 
+  const nowMs = 2_000_000
+  const trialsOf = (...told: unknown[]): readonly TrialTally[] =>
+    closed((blocks) => told.forEach((each) => countTrial(blocks, each, nowMs)))?.trials ?? []
+
+  it('sums what versions did, one for each identity', () => {
+    const told = [trialTally({ slotMs: nowMs, arrived: 1 }), trialTally({ slotMs: nowMs, judged: 1, hardErrors: 1 })]
+    expect(trialsOf(...told, trialTally({ slotMs: nowMs, write: 'r:2', arrived: 4 }))).toEqual([
+      trialTally({ slotMs: nowMs, arrived: 1, judged: 1, hardErrors: 1 }),
+      trialTally({ slotMs: nowMs, write: 'r:2', arrived: 4 }),
+    ])
+  })
+
+  it.each([
+    { name: 'the slot that begins in a moment', slotMs: nowMs + limits.rolloutBlockMs, taken: 1 },
+    { name: 'one after it', slotMs: nowMs + 2 * limits.rolloutBlockMs, taken: 0 },
+    { name: 'the oldest that is judged', slotMs: nowMs - limits.rolloutBlockLateMsMax, taken: 1 },
+    { name: 'one before it', slotMs: nowMs - limits.rolloutBlockLateMsMax - limits.rolloutBlockMs, taken: 0 },
+  ])('of versions takes $name: $taken', ({ slotMs, taken }) => {
+    expect(trialsOf(trialTally({ slotMs, arrived: 1 }))).toHaveLength(taken)
+  })
+
+  it('takes nothing of versions that cannot be true', () => {
+    expect(trialsOf(null, {}, trialTally({ slotMs: nowMs, judged: Number.NaN }), trialTally({ slotMs: nowMs, hardErrors: 1 }))).toEqual([])
+  })
+
+  it('tells a bounded number of identities apart, the newest slots', () => {
+    const many = Array.from({ length: limits.trialsHeldMax }, (_, n) =>
+      trialTally({ slotMs: nowMs, version: `v${n}` as VersionId, arrived: 1 }),
+    )
+    const kept = trialsOf(trialTally({ slotMs: nowMs - limits.rolloutBlockMs, arrived: 1 }), ...many)
+    expect(kept).toHaveLength(limits.trialsHeldMax)
+    expect(new Set(kept.map(({ slotMs }) => slotMs))).toEqual(new Set([nowMs]))
+  })
+
   it('never ends before it begins', () => {
     const blocks = newBlocks(1_000)
     countArrival(blocks, weur, 1)
@@ -146,6 +182,26 @@ describe('telling', () => {
       ways: { leased: 3_541 },
     })
     expect(kept.reduce((sum, block) => sum + (block.arrivals[weur] ?? 0), 0)).toBe(3_600)
+  })
+
+  it('nothing that versions did is lost in blocks that are summed', () => {
+    const blocks = newBlocks(0)
+    const slots = 3
+    for (let i = 0; i < 3 * limits.blocksKeptMax; i++) {
+      countTrial(blocks, trialTally({ slotMs: (i % slots) * limits.rolloutBlockMs, arrived: 1, judged: 1, ttft: { 9: 1 } }), 0)
+      countTrial(blocks, trialTally({ slotMs: 0, arrived: 1 }), 0)
+      close(blocks, i)
+    }
+    const told = unconfirmed(blocks)
+    expect(told).toHaveLength(limits.blocksKeptMax)
+    expect(told[0]?.trials).toHaveLength(2)
+    const sumOf = (of: (tally: TrialTally) => number): number =>
+      told.flatMap(({ trials = [] }) => trials.map(of)).reduce((a, b) => a + b, 0)
+    // The third slot has not begun by the ledger's clock.
+    const inTime = 2 * limits.blocksKeptMax
+    expect(sumOf(({ arrived }) => arrived)).toBe(inTime + 3 * limits.blocksKeptMax)
+    expect(sumOf(({ judged }) => judged)).toBe(inTime)
+    expect(sumOf(({ ttft }) => ttft[9] ?? 0)).toBe(inTime)
   })
 
   it('core has each request exactly once, whatever answers get lost and however long it is away (property)', () => {

@@ -181,6 +181,7 @@ const every: { readonly [Reason in InferenceRefusal['reason']]: Extract<Inferenc
   unsupported_encoding: { reason: 'unsupported_encoding', encoding: 'gzip' },
   unsupported_operation: { reason: 'unsupported_operation', model: 'm', operation: 'infer' },
   unknown_version: { reason: 'unknown_version', model: 'm', version: 'v', environment: 'development' },
+  override_refused: { reason: 'override_refused', detail: 'it has expired.' },
   upstream_stalled: { reason: 'upstream_stalled', afterMs: 1 },
   client_gone: { reason: 'client_gone' },
 }
@@ -196,6 +197,7 @@ describe('refusals', () => {
     ['model_not_allowed', 403],
     ['scope_missing', 403],
     ['residency_unmet', 403],
+    ['override_refused', 403],
     ['unknown_model', 404],
     ['unknown_route', 404],
     ['wrong_method', 405],

@@ -115,7 +115,8 @@ describe('the outbox', () => {
 
   it('holds what versions did of no more identities than its bound, the newest slots', () => {
     const outbox = emptyOutbox()
-    for (let slot = 0; slot < limits.trialsHeldMax + 3; slot++) putTrial(outbox, trialTally({ arrived: 1, slotMs: slot * limits.rolloutBlockMs }))
+    for (let slot = 0; slot < limits.trialsHeldMax + 3; slot++)
+      putTrial(outbox, trialTally({ arrived: 1, slotMs: slot * limits.rolloutBlockMs }))
     const slots = takeReport(outbox)?.trials?.map(({ slotMs }) => slotMs / limits.rolloutBlockMs)
     expect(slots).toEqual(Array.from({ length: limits.trialsHeldMax }, (_, index) => index + 3))
   })

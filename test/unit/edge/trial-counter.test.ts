@@ -201,7 +201,18 @@ describe('a request that is counted', () => {
     expect(sum()).toEqual(once)
   })
 
-  it('is judged in time when a bug kept it from being recorded at all', async () => {
+  it('is judged at once when a bug ends it on its way, as neither failed nor slow: the bug is ours', async () => {
+    const { counter, told, sum, time, pending } = request()
+    counter.left(admitted(), near, [])
+    counter.broken()
+    await Promise.all(pending)
+    expect(sum()).toEqual(once)
+    expect(told[1]?.tally.ttft).toEqual({})
+    await time.advance(2 * limits.trialJudgeMs)
+    expect(sum()).toEqual(once)
+  })
+
+  it('is judged in time when nothing more is told of it', async () => {
     const { counter, sum, time } = request()
     counter.left(admitted(), near, [])
     await time.advance(2 * limits.trialJudgeMs)

@@ -4,7 +4,6 @@ import { describe, expect, it } from 'vitest'
 import { arrivalOf, judgementOf, type Judged, type Trial } from '../../../edge/record/trial.ts'
 import type { Ended } from '../../../edge/facts.ts'
 import { limits } from '../../../shared/limits.ts'
-import type { InferenceRefusal } from '../../../shared/refusal.ts'
 import type { VersionId } from '../../../shared/ids.ts'
 import { noPart, timeClassOf } from '../../../shared/wire/trial.ts'
 
@@ -22,8 +21,8 @@ const streamed: Ended = { ...whole, slowestGapMs: 0 }
 const tokens = (outputTokens: number | null) => ({ inputTokens: 5, outputTokens, cachedTokens: null })
 
 const served = (ended: Ended | null, ttfbMs = 400, tookMs = 1_400) => ({ ttfbMs, tookMs, ended })
-const judge = (so: Partial<Judged>) => judgementOf(trial, { stream: false, failed: [], refusal: null, served: null, ...so })
-const refusedFor = (reason: InferenceRefusal['reason']) => judge({ stream: true, refusal: { reason } as InferenceRefusal })
+const judge = (so: Partial<Judged>) => judgementOf(trial, { stream: false, failed: [], refused: null, served: null, ...so })
+const refusedFor = (reason: Judged['refused']) => judge({ stream: true, refused: reason })
 const times = (ms: number) => ({ [timeClassOf(ms)]: 1 })
 
 describe('the arrival', () => {
@@ -69,7 +68,7 @@ describe('the judgement', () => {
     expect(judge(so).hardErrors).toBe(hardErrors)
   })
 
-  it.each<[InferenceRefusal['reason'], number]>([
+  it.each<[Judged['refused'], number]>([
     ['no_endpoint', 1],
     ['no_healthy_endpoint', 1],
     ['no_capacity', 1],
@@ -83,6 +82,7 @@ describe('the judgement', () => {
     ['deadline_exceeded', 0],
     ['residency_unmet', 0],
     ['unsupported_operation', 0],
+    ['bug', 0],
   ])('a final %s is %i hard errors, and neither quick nor slow', (reason, hardErrors) => {
     const judged = refusedFor(reason)
     expect(judged).toMatchObject({ hardErrors, judged: 1, empty: noPart, schema: noPart })
@@ -160,12 +160,12 @@ describe('the judgement', () => {
   })
 
   it.each<{ name: string; so: Partial<Judged>; bad: number }>([
-    { name: 'left before anything was sent on', so: { refusal: { reason: 'client_gone' } }, bad: 1 },
+    { name: 'left before anything was sent on', so: { refused: 'client_gone' }, bad: 1 },
     { name: 'left before the first token', so: { served: served({ ...whole, how: 'client_gone' }) }, bad: 1 },
     { name: 'left after it', so: { served: served({ ...streamed, how: 'client_gone' }) }, bad: 0 },
     { name: 'came whole', so: { served: served(streamed) }, bad: 0 },
     { name: 'still flows', so: { served: served(null) }, bad: 0 },
-    { name: 'was refused', so: { refusal: { reason: 'upstream_stalled', afterMs: 1 } }, bad: 0 },
+    { name: 'was refused', so: { refused: 'upstream_stalled' }, bad: 0 },
   ])('early leaves of streams: $name: $bad', ({ so, bad }) => {
     expect(judge({ stream: true, ...so }).earlyAborts).toEqual({ of: 1, bad })
     expect(judge({ stream: false, ...so }).earlyAborts).toEqual(noPart)

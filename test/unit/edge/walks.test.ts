@@ -9,6 +9,7 @@ import type { EdgePorts, UpstreamAnswer, UpstreamRequest } from '../../../edge/p
 import { emptyLedgerMemory, ledgers } from '../../../edge/adapters/ledgers.ts'
 import { emptyLoadsMemory, loads } from '../../../edge/adapters/loads.ts'
 import { emptyReflexMemory, reflexes } from '../../../edge/adapters/reflexes.ts'
+import { emptyShadowMemory, shadowPlaces } from '../../../edge/adapters/shadow-places.ts'
 import { snapshots, type SnapshotMemory } from '../../../edge/adapters/snapshots.ts'
 import { limits } from '../../../shared/limits.ts'
 import { drawWeighted, seededRandom, type Random } from '../../../shared/random.ts'
@@ -34,6 +35,13 @@ const drawn = <T>(random: Random, ...choices: readonly (readonly [number, T])[])
 }
 const oneOf = <T>(random: Random, items: readonly T[]): T => drawn(random, ...items.map((item) => [1, item] as const))
 
+/** One version alone, or with the other as its canary, which is given requests, copies, both or nothing. */
+function changedAlias(random: Random) {
+  const [stable, other] = random() < 0.5 ? [version, nextVersion] : [nextVersion, version]
+  if (random() < 0.4) return alias({ stable })
+  return alias({ stable, canary: other, weightBp: oneOf(random, [0, 5_000, 10_000]), shadowBp: oneOf(random, [0, 10_000]) })
+}
+
 /** Two versions in three regions, one of them outside; later generations move, lose and promote. */
 function publishing(random: Random) {
   const all = regions.flatMap(({ name }) =>
@@ -44,7 +52,7 @@ function publishing(random: Random) {
     affinity: drawn(random, [4, affinities[0]], [1, affinities[1]], [1, affinities[2]]),
     hedging: random() < 0.3,
   })
-  let newest = snapshotOf(all, { regions, models: [model] })
+  let newest = snapshotOf(all, { regions, models: [model], aliases: [changedAlias(random)] })
   const change = (): Snapshot => {
     const { endpoints, aliases, generation } = newest
     const which = oneOf(random, endpoints)
@@ -60,7 +68,7 @@ function publishing(random: Random) {
       ...newest,
       generation: generation + 1,
       endpoints: endpoints.length > 6 ? endpoints.flatMap((each) => (each === which ? changed(each) : [each])) : endpoints,
-      aliases: random() < 0.3 ? [alias({ stable: oneOf(random, [version, nextVersion]) })] : aliases,
+      aliases: random() < 0.3 ? [changedAlias(random)] : aliases,
     }
     return newest
   }
@@ -123,7 +131,7 @@ function scriptedLedgers(random: Random, time: HeldTime, published: ReturnType<t
     return value
   }
   const arrives = (): boolean => isCalm || random() < 0.9
-  const denials = ['no_room', 'no_healthy_endpoint', 'no_endpoint', 'no_snapshot', 'retry_budget', 'hedge_budget'] as const
+  const denials = ['no_room', 'withdrawn', 'no_healthy_endpoint', 'no_endpoint', 'no_snapshot', 'retry_budget', 'hedge_budget'] as const
 
   const answerTo = (ask: Ask): AskAnswer => {
     const said = { ...newsOf(ask.cell), lease: null, denied: null }
@@ -158,7 +166,7 @@ function scriptedLedgers(random: Random, time: HeldTime, published: ReturnType<t
       await time.timer.sleep(drawn(random, [2, 0], [3, 100], [1, 5_000]))
       // Who has given up his place does not get one.
       const lease = given.has(leaseId) || random() < 0.3 ? null : grantOf(of, leaseId)
-      return sent({ ...newsOf(of), lease, denied: lease ? null : 'no_room', waitedMs: 1 })
+      return sent({ ...newsOf(of), lease, denied: lease ? null : oneOf(random, ['no_room', 'withdrawn'] as const), waitedMs: 1 })
     },
     report: async ({ report }: Flush): Promise<News> => {
       if (!arrives()) return random() < 0.5 ? Promise.reject(new Error('not reached')) : never()
@@ -251,6 +259,7 @@ async function run(seed: number, plans: readonly Plan[]) {
   const memory: SnapshotMemory = { snapshot: published.newest(), confirmedAtMs: time.clock.nowMs() }
   const ledgerMemory = emptyLedgerMemory()
   const reflexMemory = emptyReflexMemory()
+  const shadowMemory = emptyShadowMemory()
   const told = loads(emptyLoadsMemory(), time.clock)
   const pending: Promise<unknown>[] = []
   const ended = new Map<LeaseId, number>()
@@ -313,6 +322,8 @@ async function run(seed: number, plans: readonly Plan[]) {
     reflexes: reflexes(reflexMemory, { clock: time.clock, random }),
     upstream: { send: engines.send },
     cadences: { of: () => null, learn: () => undefined },
+    overrides: () => Promise.resolve(null),
+    shadows: shadowPlaces(shadowMemory),
     log: () => undefined,
     afterResponse,
   }
@@ -344,7 +355,7 @@ async function run(seed: number, plans: readonly Plan[]) {
   for (const cell of cells) adapter.giveBack(cell, `last of ${cell}` as LeaseId)
   for (let turns = 0; turns < 4; turns++) await time.advance(limits.reportWaitMsMax)
   await Promise.all(pending)
-  return { scripted, engines, ledgerMemory, ended, begun, published }
+  return { scripted, engines, ledgerMemory, shadowMemory, ended, begun, published }
 }
 
 const headerOf = (name: string): string | null => (name === 'isochrone-explain' ? '1' : null)
@@ -366,7 +377,7 @@ async function taken({ answer: said }: Walked, reader: Plan['reader']): Promise<
 it('whatever ledgers and engines do, every lease comes back once, nothing goes on for nobody, and nothing leaves its jurisdiction', async () => {
   await fc.assert(
     fc.asyncProperty(fc.nat(), fc.array(plan, { minLength: 1, maxLength: 6 }), async (seed, plans) => {
-      const { scripted, engines, ledgerMemory, ended, begun } = await run(seed, plans)
+      const { scripted, engines, ledgerMemory, shadowMemory, ended, begun } = await run(seed, plans)
       // What began here ended here, once.
       for (const lease of begun) expect([lease, ended.get(lease)]).toEqual([lease, 1])
       for (const [lease, times] of ended) expect([lease, times]).toEqual([lease, 1])
@@ -375,6 +386,7 @@ it('whatever ledgers and engines do, every lease comes back once, nothing goes o
       for (const [lease, times] of scripted.heard) expect([lease, times]).toEqual([lease, 1])
       for (const [cell, { live, outbox }] of ledgerMemory.known) expect([cell, live.size, outbox.entries.length]).toEqual([cell, 0, 0])
       expect(engines.open()).toBe(0)
+      expect(shadowMemory.held).toBe(0)
       for (const { endpoint: to } of engines.sent) expect(['paris', 'rome']).toContain(to.region)
     }),
     { numRuns: 250 },

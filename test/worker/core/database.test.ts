@@ -52,6 +52,8 @@ it('rows from before a migration are read with the defaults of what it brought',
   await applyD1Migrations(testEnv.DB, testEnv.TEST_MIGRATIONS.slice(0, before))
   const old = [
     `INSERT INTO models VALUES ('m', '', 1, 0, 0, NULL, NULL)`,
+    `INSERT INTO versions VALUES ('v', 'm', 'sha256:00', 'vllm', '{}', NULL, 1, 0, 0)`,
+    `INSERT INTO aliases VALUES ('production', 'm', 'v', NULL, 0, 's', 1, 0, 0)`,
     `INSERT INTO tenants VALUES ('t', 'T', 0, 1, 0, 0)`,
     `INSERT INTO api_keys VALUES ('k', 't', 'production', 'n', 'hash', NULL, NULL, 0, 1, 0, 0)`,
     `INSERT INTO audit_log (at_ms, actor, action, resource, resource_id, request_id) VALUES (0, 'operator', 'create', 'key', 'k', 'r')`,
@@ -60,6 +62,10 @@ it('rows from before a migration are read with the defaults of what it brought',
   await applyD1Migrations(testEnv.DB, testEnv.TEST_MIGRATIONS)
   const rows = rowStore(testEnv.DB)
   expect(await rows.get('model', ['m'])).toMatchObject({ strategy: 'least-latency', affinity: 'none', hedging: false })
+  expect(await rows.get('model', ['m'])).toMatchObject({ ttftP95MsMax: null, accuracyTargetBp: 9_900, operatingPerS: null })
+  expect(await rows.get('version', ['v'])).toMatchObject({ bits: null, parent: null, calibration: null, licence: null, artifact: null })
+  expect(await rows.get('alias', ['production', 'm'])).toMatchObject({ shadowBp: 0, rollout: null, rolloutGeneration: null })
+  expect((await catalogueReader(testEnv.DB).load(0)).aliases).toMatchObject([{ shadowBp: 0, write: null }])
   expect(await rows.get('tenant', ['t'])).toMatchObject({ residency: null })
   expect(await rows.get('key', ['k'])).toMatchObject({ scopes: [] })
   expect(await credentials(testEnv.DB).ofKey('k' as never)).toMatchObject({ scopes: [], residency: null })

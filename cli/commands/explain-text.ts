@@ -1,0 +1,108 @@
+// Why a rollout is where it is, as text (core/rollout-explain.ts). Pure. An answer of another shape is shown as an outline, never left out.
+
+import * as v from 'valibot'
+import { rolloutSchema } from '../api/shapes.ts'
+import { spokenBp, spokenNumber } from './amounts.ts'
+import { spokenStep } from './steps.ts'
+import { fields, outline, table } from './table.ts'
+
+const known = v.optional(v.nullable(v.number()), null)
+const rates = v.optional(v.looseObject({ stable: known, canary: known }))
+
+const explainedSchema = v.looseObject({
+  rollout: rolloutSchema,
+  step: v.nullable(v.looseObject({ kind: v.string() })),
+  waitsFor: v.string(),
+  allowed: v.array(v.string()),
+  gates: v.array(
+    v.looseObject({
+      gate: v.string(),
+      mode: v.string(),
+      answer: v.string(),
+      checks: v.array(
+        v.looseObject({
+          metric: v.string(),
+          answer: v.string(),
+          measured: known,
+          threshold: known,
+          samples: known,
+          rates,
+          reason: v.string(),
+        }),
+      ),
+    }),
+  ),
+  notJudged: v.record(v.string(), v.string()),
+  traffic: v.looseObject({ byLastWriteBp: v.number() }),
+  room: v.looseObject({ weightBpMax: v.nullable(v.number()) }),
+  error: v.nullable(v.string()),
+})
+/** What core says that it waits for; null where that cannot be read. */
+export function waitsForIn(body: unknown): string | null {
+  const explained = v.safeParse(v.looseObject({ waitsFor: v.string() }), body)
+  return explained.success ? explained.output.waitsFor : null
+}
+
+type Explained = Readonly<v.InferOutput<typeof explainedSchema>>
+
+export function explainText(body: unknown): string {
+  const explained = v.safeParse(explainedSchema, body)
+  return explained.success ? explainedText(explained.output) : outline(body)
+}
+
+function explainedText({ rollout, step, waitsFor, allowed, gates, notJudged, traffic, room, error }: Explained): string {
+  const { byLastWriteBp, ...counts } = traffic
+  const skipped = Object.entries(notJudged)
+  const mayBeSaid = allowed.filter((input) => commands.includes(input))
+  return [
+    `${rollout.id}  ${rollout.model} in ${rollout.environment}: ${rollout.from} -> ${rollout.to}`,
+    fields([
+      ['phase', step ? `${rollout.phase}, step ${rollout.stepIndex}: ${spokenStep(step)}` : rollout.phase],
+      ['waits for', waitsFor],
+      ['allowed', mayBeSaid.length > 0 ? mayBeSaid.join(', ') : null],
+      ['weight', spokenBp(rollout.weightBp)],
+      ['traffic', `${spokenBp(byLastWriteBp)} by the last write of the alias`],
+      ...Object.entries(counts).flatMap(([name, value]) => (typeof value === 'number' ? [[`  ${name}`, String(value)] as const] : [])),
+      ['room', room.weightBpMax === null ? 'not known' : `up to ${spokenBp(room.weightBpMax)}`],
+      ['error', error],
+    ]),
+    ...(gates.length === 0 ? [] : ['', gateTable(gates)]),
+    ...(skipped.length === 0 ? [] : ['', 'Not judged:', ...skipped.map(([name, why]) => `  ${name}: ${why}`)]),
+  ].join('\n')
+}
+
+/** What people may say (core/facts.ts, rolloutCommands); core's list has also what the control loop tells the machine. */
+export const commands: readonly string[] = [
+  'submit',
+  'approve',
+  'reject',
+  'start',
+  'pause',
+  'resume',
+  'promote',
+  'promote_full',
+  'abort',
+  'retry',
+  'rollback',
+]
+
+/** A line for each check, and one for a gate that has none. */
+function gateTable(gates: Explained['gates']): string {
+  const rows = gates.flatMap(({ gate, mode, answer, checks }) => {
+    if (checks.length === 0) return [[gate, mode, answer, '-', '-', '-', '-', '']]
+    return checks.map((check) => [
+      gate,
+      mode,
+      check.answer,
+      check.metric,
+      check.rates ? `${percent(check.rates.canary)} / ${percent(check.rates.stable)}` : spokenNumber(check.measured),
+      spokenNumber(check.threshold),
+      spokenNumber(check.samples),
+      check.reason,
+    ])
+  })
+  return table(['GATE', 'MODE', 'ANSWER', 'METRIC', 'VALUE', 'THRESHOLD', 'SAMPLES', 'WHY'], rows)
+}
+
+/** A rate of bad answers, of the canary and of stable. */
+const percent = (rate: number | null): string => (rate === null ? '-' : `${spokenNumber(rate * 100)} %`)

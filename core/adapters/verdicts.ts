@@ -1,0 +1,45 @@
+// Verdicts in D1, each kept once and as it was given: triggers refuse every change.
+
+import { and, desc, eq, lt } from 'drizzle-orm'
+import { drizzle, type DrizzleD1Database } from 'drizzle-orm/d1'
+import type { Verdict } from '../../shared/wire/gate.ts'
+import type { VerdictFilter } from '../facts.ts'
+import type { VerdictStore } from '../ports.ts'
+import { verdicts } from './schema.ts'
+
+export function verdictStore(d1: D1Database): VerdictStore {
+  const db = drizzle(d1)
+  return {
+    async add(added) {
+      const [first, ...rest] = added.map((verdict) => insertOfVerdict(db, verdict))
+      if (first) await db.batch([first, ...rest])
+    },
+    list: (page) => list(db, page),
+  }
+}
+
+/** A verdict to keep; nothing where it is kept already. */
+export function insertOfVerdict(db: DrizzleD1Database, { window, ...verdict }: Verdict) {
+  const values = { ...verdict, windowFromMs: window?.fromMs ?? null, windowUntilMs: window?.untilMs ?? null }
+  return db.insert(verdicts).values(values).onConflictDoNothing({ target: verdicts.id })
+}
+
+async function list(db: DrizzleD1Database, page: VerdictFilter): Promise<readonly (Verdict & { readonly seq: number })[]> {
+  const { rollout, version, beforeSeq, limit } = page
+  const rows = await db
+    .select()
+    .from(verdicts)
+    .where(
+      and(
+        rollout === null ? undefined : eq(verdicts.rollout, rollout),
+        version === null ? undefined : eq(verdicts.version, version),
+        beforeSeq === null ? undefined : lt(verdicts.seq, beforeSeq),
+      ),
+    )
+    .orderBy(desc(verdicts.seq))
+    .limit(limit)
+  return rows.map(({ windowFromMs, windowUntilMs, ...verdict }) => ({
+    ...verdict,
+    window: windowFromMs === null || windowUntilMs === null ? null : { fromMs: windowFromMs, untilMs: windowUntilMs },
+  }))
+}
