@@ -24,6 +24,8 @@ export function hookRoutes(ports: AdminPorts): Hono<AdminEnv> {
 }
 
 const body = v.strictObject({
+  /** The path's: what is signed must say what it is of, or a report could be told again of another version. */
+  version: line(1, 64),
   state: oneOf(['loading', 'ready', 'failed', 'gone']),
   detail: v.optional(line(0, limits.deployDetailCharsMax), ''),
   servedName: v.optional(line(1, 256)),
@@ -87,6 +89,7 @@ type Reported = { readonly deployment: Deployment; readonly target: Row<'target'
 function faultOf(said: Report, { deployment, target, version }: Reported): AdminRefusal | null {
   const fault = (param: string, detail: string): AdminRefusal => ({ reason: 'invalid_field', param, detail })
   const { isWanted } = deployment
+  if (said.version !== version.id) return fault('version', `must be "${version.id}", as in the path`)
   if (isWanted && said.state === 'gone') return fault('state', 'must be loading, ready or failed: the version is wanted at this target')
   if (!isWanted && said.state === 'ready') return fault('state', 'must be gone, loading or failed: the version is no longer wanted here')
   if (said.state === 'ready' && said.servedName === undefined) return fault('servedName', 'is required where state is ready')

@@ -90,7 +90,8 @@ async function register(due: Due, ready: { readonly detail: string; readonly ser
   const id = endpointIdOf(target.id, version.id, await sha256Hex(idTextOf(target.id, version.id)))
   const credential = await ports.deployers.credentialFor(target, id)
   const nowMs = ports.clock.nowMs()
-  if (credential === null && target.credential !== null) {
+  // A webhook's secret is of those who deploy, and not for their servers.
+  if (credential === null && target.credential !== null && target.deployer !== 'webhook') {
     return store(due, stuck(deployment, "the target's credential cannot be opened, so its endpoint would have none", nowMs), noRows, ports)
   }
   const change = stepOf(deployedOf(due), { state: 'ready', detail: ready.detail, servedName: ready.servedName }, nowMs)

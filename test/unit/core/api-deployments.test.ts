@@ -154,7 +154,7 @@ describe('what a deployer reports back', () => {
     const world = await scene()
     await world.must('POST', '/versions/atlas-2/deploy', { reason: 'x', targets: ['crew'] })
     const report = async (body: Json, at = path) => {
-      const text = JSON.stringify(body)
+      const text = JSON.stringify({ version: at.split('/').at(-1), ...body })
       return (await world.outside('POST', at, text, await signed(text))).body
     }
     return { ...world, report }
@@ -206,6 +206,7 @@ describe('what a deployer reports back', () => {
     [{ state: 'ready', servedName: 'atlas-2', url: 'https://elsewhere.example' }, '#/url'],
     [{ state: 'failed', detail: 'x'.repeat(limits.deployDetailCharsMax + 1) }, '#/detail'],
     [{ state: 'failed', why: 'x' }, '#/why'],
+    [{ state: 'loading', version: 'atlas-3' }, '#/version'],
   ])('%j is refused at %s', async (body, pointer) => {
     const world = await wanted()
     expect(await world.report(body)).toMatchObject({ status: 422, code: 'invalid_field', pointer })
@@ -214,7 +215,7 @@ describe('what a deployer reports back', () => {
 
   it('by nobody but who holds the secret of that target, and lately', async () => {
     const world = await wanted()
-    const text = JSON.stringify({ state: 'ready', servedName: 'atlas-2' })
+    const text = JSON.stringify({ version: 'atlas-2', state: 'ready', servedName: 'atlas-2' })
     const refusedWith = async (headers: Readonly<Record<string, string>>, at = path, sent = text) =>
       expect((await world.outside('POST', at, sent, headers)).body).toMatchObject({ status: 401, code: 'signature_refused' })
     const good = await signed(text)

@@ -11,7 +11,7 @@ const routed = (roundTripMs: number | null): Routed => ({
   roundTripMs,
   hedgeAfterMs: null,
 })
-const ended: Ended = { how: 'complete', detail: null, bytes: 1, usage: null, slowestGapMs: null }
+const ended: Ended = { how: 'complete', detail: null, bytes: 1, usage: null, slowestGapMs: null, sense: null }
 
 it.each<[string, number | null, boolean, number | null]>([
   ['without the way, which cells are compared by already', 80, true, 120],

@@ -202,6 +202,7 @@ describe('streams', () => {
     const answer = await opened(value)
     expect((await readAll(answer.body)).text).toBe(role + event(delta('a')) + event(delta('b')) + done)
     expect(await answer.ended).toMatchObject({ how: 'complete', detail: null, usage: { inputTokens: null, outputTokens: 2 } })
+    expect((await answer.ended).sense).toEqual({ empty: false, schema: null, textHash: null })
     expect(seen).toEqual({ cut: null, ended: true })
   })
 
@@ -212,7 +213,8 @@ describe('streams', () => {
     const watch = { ...value.watch, signal: aborter.signal, cut: (why: CutReason) => (cut(why), aborter.abort()) }
     const answer = await opened({ ...value, watch })
     watch.cut('deadline')
-    expect(await answer.ended).toMatchObject({ how: 'deadline' })
+    // What was broken off from this side says nothing of what it is worth.
+    expect(await answer.ended).toMatchObject({ how: 'deadline', sense: null })
   })
 
   it('that end in a bug of ours fail at once, whether they had begun or not', async () => {
@@ -277,7 +279,7 @@ describe('streams', () => {
     while (!seen.includes(': keep-alive\n\n: keep-alive')) seen += text([(await reader.read()).value ?? new Uint8Array(0)])
     expect(seen.startsWith(role)).toBe(true)
     await reader.cancel()
-    expect((await answer.ended).how).toBe('client_gone')
+    expect(await answer.ended).toMatchObject({ how: 'client_gone', sense: null })
   })
 
   it('whose first token does not come fail over while they are held', async () => {
@@ -299,7 +301,8 @@ describe('streams', () => {
     expect(events[0]).toBe(event(delta('a')).trimEnd())
     expect(events).toHaveLength(2)
     expect(JSON.parse(events[1]?.slice('data: '.length) ?? '')).toMatchObject({ error: { code: 'upstream_failed', type: 'server_error' } })
-    expect(await answer.ended).toMatchObject({ how: 'upstream_failed', detail, usage: { outputTokens: 1 } })
+    const sense = { empty: true, schema: null, textHash: null }
+    expect(await answer.ended).toMatchObject({ how: 'upstream_failed', detail, usage: { outputTokens: 1 }, sense })
     expect(seen.cut).not.toBeNull()
   })
 
@@ -411,7 +414,8 @@ describe('answers in one piece', () => {
     const { value, seen } = json([completion.slice(0, 9), completion.slice(9)])
     const answer = await opened(value)
     expect(await readAll(answer.body)).toEqual({ text: completion, chunks: 1, failed: false })
-    expect(await answer.ended).toMatchObject({ how: 'complete', usage: { inputTokens: 3, outputTokens: 2 } })
+    const sense = { empty: false, schema: null, textHash: null }
+    expect(await answer.ended).toMatchObject({ how: 'complete', usage: { inputTokens: 3, outputTokens: 2 }, sense })
     expect(seen.ended).toBe(true)
   })
 
