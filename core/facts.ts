@@ -32,7 +32,7 @@ export const kinds = ['region', 'model', 'version', 'endpoint', 'alias', 'tenant
 export type Kind = (typeof kinds)[number]
 
 /** What the audit log speaks of: rows of the catalogue, and what has a way of its own. */
-export const auditedThings = [...kinds, 'rollout', 'deployment', 'report', 'load_run'] as const
+export const auditedThings = [...kinds, 'rollout', 'deployment', 'report', 'load_run', 'verdict'] as const
 export type AuditedThing = (typeof auditedThings)[number]
 
 /** What an operator wants of an endpoint. Draining: finish what runs, take nothing new. */

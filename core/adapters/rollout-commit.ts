@@ -14,7 +14,7 @@ import { auditOf, auditOfFound, guardOfChange, isBroken, jsonOf, says } from './
 import { auditedPart, isOpen, writeRollout, writesOf, type AliasWrite } from './rollout-record.ts'
 import { aliases, models, outbox, rollouts, rolloutTransitions, versions } from './schema.ts'
 import { tables } from './tables.ts'
-import { insertOfVerdict } from './verdicts.ts'
+import { keepingOf } from './verdicts.ts'
 
 type Commit = { readonly before: Rollout; readonly moved: Moved; readonly verdicts: readonly Verdict[] }
 
@@ -50,7 +50,7 @@ function statementsOf(db: DrizzleD1Database, { before, moved, verdicts }: Commit
     ...transitions.map(({ rollout, transition }) => db.insert(rolloutTransitions).values({ rollout, ...transition })),
     ...aliases.flatMap((write) => aliasStatements(db, write, stamp)),
     ...follows.map((row) => db.insert(outbox).values({ ...row, atMs, doneAtMs: null })),
-    ...verdicts.map((verdict) => insertOfVerdict(db, verdict)),
+    ...verdicts.flatMap((verdict) => keepingOf(db, verdict)),
   ]
 }
 

@@ -3,25 +3,29 @@
 import { and, desc, eq, lt } from 'drizzle-orm'
 import { drizzle, type DrizzleD1Database } from 'drizzle-orm/d1'
 import type { Verdict } from '../../shared/wire/gate.ts'
-import type { VerdictFilter } from '../facts.ts'
+import type { Stamp, VerdictFilter } from '../facts.ts'
 import type { VerdictStore } from '../ports.ts'
+import { auditOfChange } from './batch.ts'
 import { verdicts } from './schema.ts'
 
 export function verdictStore(d1: D1Database): VerdictStore {
   const db = drizzle(d1)
   return {
     async add(added) {
-      const [first, ...rest] = added.map((verdict) => insertOfVerdict(db, verdict))
+      const [first, ...rest] = added.flatMap((verdict) => keepingOf(db, verdict))
       if (first) await db.batch([first, ...rest])
     },
     list: (page) => list(db, page),
   }
 }
 
-/** A verdict to keep; nothing where it is kept already. */
-export function insertOfVerdict(db: DrizzleD1Database, { window, ...verdict }: Verdict) {
-  const values = { ...verdict, windowFromMs: window?.fromMs ?? null, windowUntilMs: window?.untilMs ?? null }
-  return db.insert(verdicts).values(values).onConflictDoNothing({ target: verdicts.id })
+/** Keeps a verdict, with its audit row, which shows it whole; nothing where it is kept already. Two statements. */
+export function keepingOf(db: DrizzleD1Database, verdict: Verdict) {
+  const { window, ...rest } = verdict
+  const values = { ...rest, windowFromMs: window?.fromMs ?? null, windowUntilMs: window?.untilMs ?? null }
+  const stamp: Stamp = { atMs: verdict.atMs, actor: 'controller', requestId: verdict.rollout ?? verdict.id, reason: null }
+  const audited = { action: 'create', resource: 'verdict', resourceId: verdict.id, before: null, after: verdict } as const
+  return [db.insert(verdicts).values(values).onConflictDoNothing({ target: verdicts.id }), auditOfChange(db, audited, stamp)] as const
 }
 
 async function list(db: DrizzleD1Database, page: VerdictFilter): Promise<readonly (Verdict & { readonly seq: number })[]> {

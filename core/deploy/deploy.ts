@@ -14,7 +14,7 @@ import { wishesOf, type Wish } from './effects.ts'
 import { endpointDraft, endpointIdOf, idTextOf } from './endpoint.ts'
 import { stepOf, stuck, taskOf, withdrawn, type Change } from './step.ts'
 
-export type DeployPorts = Pick<LoopPorts, 'clock' | 'outbox' | 'deployments' | 'deployers' | 'freshId'>
+export type DeployPorts = Pick<LoopPorts, 'clock' | 'outbox' | 'deployments' | 'deployers' | 'rows' | 'freshId'>
 
 type Due = { readonly deployment: Deployment; readonly target: DeployTarget; readonly version: DeployedVersion }
 type Rows = { readonly endpoint: Draft<'endpoint'> | null; readonly endpointGone: Deployment['endpoint'] }
@@ -53,7 +53,25 @@ async function take({ version, isWanted, rows }: Wish, ports: DeployPorts, nowMs
   const stamp = stampOf(ports, nowMs, `${isWanted ? 'wanted' : 'released'} by rollout ${rollout}`)
   const isKept = !isWanted && (await isUsed(version, ports))
   if (!isKept) await ports.deployments.want(version, isWanted, null, stamp)
+  if (isWanted) await lookAgain(version, ports, stamp)
   await ports.outbox.done(idsOf(rows), nowMs)
+}
+
+/**
+ * A server may have lost what it once had, and would be found out by requests alone: it is brought again, which does nothing where it is
+ * there. Its endpoint stays meanwhile. Whoever is told by webhook knows for himself, and would be asked to report again.
+ */
+async function lookAgain(version: Wish['version'], ports: DeployPorts, stamp: Stamp): Promise<void> {
+  const { deployments } = ports
+  const all = await deployments.list({ version, afterKey: null, limit: limits.deploymentsOfVersionMax })
+  const there = all.filter(({ isWanted, state, endpoint }) => isWanted && state === 'ready' && endpoint !== null)
+  const model = there.length > 0 ? (await ports.rows.get('version', [version]))?.model : undefined
+  const told = new Set(
+    (model ? await deployments.targetsOf(model) : []).filter(({ deployer }) => deployer !== 'webhook').map(({ id }) => id),
+  )
+  const anew: Change = { state: 'waiting', detail: 'looked for again', attempts: 0, nextAtMs: stamp.atMs, sinceMs: stamp.atMs }
+  // Where somebody else was sooner there is nothing to say.
+  for (const each of there) if (told.has(each.target)) await deployments.step(each, anew, noRows, stamp)
 }
 
 async function isUsed(version: Wish['version'], { deployments }: DeployPorts): Promise<boolean> {

@@ -46,7 +46,7 @@ it('a version that is wanted is loaded and has an endpoint that answers; release
   })
   let nowMs = Date.now()
   const { outbox, deployments, rows } = world
-  const ports: DeployPorts = { clock: { nowMs: () => nowMs }, outbox, deployments, deployers: real, freshId }
+  const ports: DeployPorts = { clock: { nowMs: () => nowMs }, outbox, deployments, rows, deployers: real, freshId }
   const stateOf = async () => (await deployments.get('fra' as TargetId, canary as VersionId))?.state
 
   await deployments.want(canary as VersionId, true, null, stamp)

@@ -199,6 +199,8 @@ function addVerdicts(held: Held, verdicts: readonly Verdict[]): void {
   for (const verdict of verdicts) {
     if (held.verdicts.some(({ id }) => id === verdict.id)) continue
     held.verdicts.push({ ...structuredClone(verdict), seq: held.verdicts.length + 1 })
+    const stamp = { atMs: verdict.atMs, actor: 'controller', requestId: verdict.rollout ?? verdict.id, reason: null }
+    held.catalogue.note('create', 'verdict', verdict.id, { before: null, after: verdict }, stamp)
   }
 }
 

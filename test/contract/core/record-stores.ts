@@ -48,6 +48,16 @@ export function recordStoresContract(open: () => Stores): void {
     const list = (more: object = {}) => stores.verdicts.list({ rollout: null, version: null, beforeSeq: null, limit: 10, ...more })
     const ids = async (more: object = {}) => (await list(more)).map(({ id }) => id)
 
+    it('are in the audit log, each once and whole', async () => {
+      await stores.verdicts.add([verdict('a'), verdict('b')])
+      await stores.verdicts.add([verdict('a', { answer: 'pass' })])
+      const audit = (await stores.rows.audit({ beforeSeq: null, limit: 50 })).filter(({ resource }) => resource === 'verdict')
+      expect(audit.map(({ resourceId, action, after }) => ({ resourceId, action, after })).toReversed()).toEqual([
+        { resourceId: 'a', action: 'create', after: verdict('a') },
+        { resourceId: 'b', action: 'create', after: verdict('b') },
+      ])
+    })
+
     it('are read back as they were given, newest first, each once', async () => {
       const timeless = verdict('b', { rollout: null, reference: null, step: null, window: null, checks: [], answer: 'no_data' })
       await stores.verdicts.add([])

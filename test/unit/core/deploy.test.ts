@@ -117,6 +117,7 @@ async function scene(of: { readonly polls?: number; readonly failures?: number }
     outbox: outbox.store,
     deployments: { ...world.deployments, step },
     deployers: fleet.deployers,
+    rows: world.rows,
     freshId: () => `id${ids++}`,
   }
   const rowsNow = () => world.deployments.list({ version: null, afterKey: null, limit: 100 })
@@ -221,6 +222,23 @@ describe('a version that a rollout wants', () => {
   })
 })
 
+describe('a version that is there already', () => {
+  it('is brought again, for its server may have lost it, and keeps its endpoint', async () => {
+    const { outbox, fleet, settle, pass, states, endpointIds } = await scene()
+    outbox.add('deploy', v2)
+    await settle()
+    const before = await states()
+    const endpoints = await endpointIds()
+    fleet.loaded.clear()
+    outbox.add('deploy', v2)
+    await pass()
+    expect(await endpointIds()).toEqual(endpoints)
+    await settle()
+    expect([...fleet.loaded.keys()].toSorted()).toEqual(['fra.atlas-2', 'iad.atlas-2'])
+    expect(await states()).toEqual(before)
+  })
+})
+
 describe('a version that a rollout releases', () => {
   it('loses its endpoints first, and is unloaded when requests have had time to end', async () => {
     const { outbox, settle, pass, later, states, endpointIds, fleet } = await scene()
@@ -248,7 +266,7 @@ describe('a version that a rollout releases', () => {
     expect(await states()).toEqual(['fra atlas-1 ready fra.atlas-1', 'iad atlas-1 ready iad.atlas-1'])
   })
 
-  it('and that is wanted again in the same pass is not touched', async () => {
+  it('and that is wanted again in the same pass is not taken away', async () => {
     const { outbox, settle, fleet, endpointIds } = await scene()
     outbox.add('deploy', v2)
     await settle()
@@ -256,7 +274,8 @@ describe('a version that a rollout releases', () => {
     outbox.add('undeploy', v2)
     outbox.add('deploy', v2)
     await settle()
-    expect(fleet.calls).toHaveLength(before)
+    // Nothing is taken away, nor made anew: it is only looked at again.
+    expect(fleet.calls.slice(before)).toEqual(['bring fra.atlas-2', 'bring iad.atlas-2'])
     expect(await endpointIds()).toHaveLength(2)
   })
 })

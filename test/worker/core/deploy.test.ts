@@ -48,6 +48,7 @@ async function scene(target: Partial<Draft<'target'>>, artifact: string) {
     clock,
     outbox: outboxStore(testEnv.DB),
     deployments,
+    rows,
     deployers: deployers({ credentialKey: secretKey, allowPrivate: true, poster: poster(true), clock, freshId, coreUrl: null }),
     freshId,
   }
