@@ -3,7 +3,7 @@
 
 import { limits } from '../shared/limits.ts'
 import { gateNames, isLive, type Check, type GateAnswer, type GateMode, type GateName } from '../shared/wire/gate.ts'
-import { writeNameOf } from '../shared/wire/trial.ts'
+import { writeNameOf, type Compared } from '../shared/wire/trial.ts'
 import { rolloutCommands, type Catalogue, type LoopState } from './facts.ts'
 import { pairingOf, nowOf, sceneOf, trafficNow } from './rollouts.ts'
 import { canaryInFlight, isWhole, regionsNow } from './rollout-world.ts'
@@ -14,7 +14,7 @@ import type { Trouble } from './rollout/judgement.ts'
 import { isOver, type Rollout } from './rollout/record.ts'
 import type { RegionNow } from './rollout/plan.ts'
 import type { Step } from './rollout/steps.ts'
-import { judgedSince, runningOf, usualOf } from './rollout/trials.ts'
+import { comparedOf, judgedSince, runningOf, usualOf } from './rollout/trials.ts'
 
 export type GateExplained = {
   readonly gate: GateName
@@ -42,6 +42,15 @@ export type Explained = {
     readonly canaryRunning: number
     readonly stableLastHour: number
   }
+  /** Answers to copies beside stable's to the same requests: ratios of the canary's sums to stable's; null: none were compared. */
+  readonly copies: {
+    readonly compared: number
+    readonly errorsDiffer: number
+    readonly deterministic: number
+    readonly sameText: number
+    readonly tokensRatio: number | null
+    readonly tookRatio: number | null
+  } | null
   readonly room: { readonly weightBpMax: number | null; readonly regions: readonly RegionNow[] }
   readonly stableWhole: boolean
   readonly canaryInFlight: number
@@ -74,6 +83,7 @@ export function explain(rollout: Rollout, catalogue: Catalogue, state: LoopState
     notJudged: kept.skipped,
     trouble: scene.trouble,
     traffic,
+    copies: copiesOf(comparedOf(trials, pairing.alias, rollout.id)),
     room: {
       weightBpMax: now.weightBpMax,
       regions: regionsNow(scene, rollout, { stable: rollout.from, canary: rollout.to, weightBp: rollout.weightBp }),
@@ -84,6 +94,16 @@ export function explain(rollout: Rollout, catalogue: Catalogue, state: LoopState
     atMs: nowMs,
   }
 }
+
+const copiesOf = (compared: Compared | null): Explained['copies'] =>
+  compared && {
+    compared: compared.of,
+    errorsDiffer: compared.errorsDiffer,
+    deterministic: compared.deterministic,
+    sameText: compared.same,
+    tokensRatio: compared.tokensStable > 0 ? compared.tokensCanary / compared.tokensStable : null,
+    tookRatio: compared.tookMsStable > 0 ? compared.tookMsCanary / compared.tookMsStable : null,
+  }
 
 function gatesNow(rollout: Rollout, kept: KeptLook, state: LoopState, nowMs: number): readonly GateExplained[] {
   const live = sayNow(kept, bakeOf(rollout, nowMs), pairingOf(rollout), state.trials, nowMs)

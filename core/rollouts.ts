@@ -79,7 +79,8 @@ async function keepLooks(state: LoopState, ports: LoopPorts): Promise<void> {
   state.keptLooks = looks
 }
 
-export const pairingOf = ({ environment, model, from, to }: Rollout): Pairing => ({
+export const pairingOf = ({ id, environment, model, from, to }: Rollout): Pairing => ({
+  rollout: id,
   alias: aliasNameOf(environment, model),
   stable: from,
   canary: to,

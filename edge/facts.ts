@@ -227,12 +227,15 @@ export type Cadence = { readonly slowestMs: number }
 
 /** How a committed answer ended (stream). */
 export type Ended = {
-  readonly how: 'complete' | 'client_gone' | 'deadline' | 'upstream_failed'
+  /** `upstream_refused`: the engine blamed what was asked, after the answer had begun. */
+  readonly how: 'complete' | 'client_gone' | 'deadline' | 'upstream_failed' | 'upstream_refused'
   readonly detail: string | null
   readonly bytes: number
   readonly usage: Usage | null
   /** The longest silence between two events of a stream. */
   readonly slowestGapMs: number | null
+  /** From the first token of a stream to its last, without the waits for a client who did not read; absent or null: no stream, or no token. */
+  readonly pacedMs?: number | null
   /** Of what was generated; null where nothing is, or it was not looked at. */
   readonly sense: Sense | null
 }
@@ -255,6 +258,8 @@ export type Answer = {
   readonly body: ReadableStream<Uint8Array> | Uint8Array
   /** From sending to the first real token, or to the commit when none had come by then. */
   readonly ttfbMs: number
+  /** Of a stream, at any time: from sending to its first real token; null while none has come. Absent: an answer in one piece. */
+  readonly firstTokenMs?: () => number | null
   readonly ended: Promise<Ended>
 }
 

@@ -19,7 +19,7 @@ import { mayRetry } from './call/retry.ts'
 import { laneFor } from './lane/lanes.ts'
 import { settledAfterAnswer, settledAfterFailure } from './record/outcome.ts'
 import { counterOf, record, type Counter } from './record/record.ts'
-import { judgementOf } from './record/trial.ts'
+import { arrivalOf, judgementOf } from './record/trial.ts'
 import { explainer } from './route/explain.ts'
 import { route } from './route/route.ts'
 import type { View } from './route/trip.ts'
@@ -240,7 +240,7 @@ function copyAfter({ asked, admitted, under }: Trip, sent: Sent, answer: Answer,
   const stable = { cell: routed.endpoint.cell, sentAtMs, ended: answer.ended }
   const copy: Copy = { asked, admitted: { ...admitted, wish: { ...admitted.wish, json: null } }, canary, under, stable }
   const send: Means['send'] = (copied, as, to) => tryOnce(copied, as, to, under, ports)
-  ports.afterResponse(shadow(copy, { send, settledAfterAnswer, settledAfterFailure, judgementOf }, ports))
+  ports.afterResponse(shadow(copy, { send, settledAfterAnswer, settledAfterFailure, arrivalOf, judgementOf }, ports))
 }
 
 /** How long a model's stream may take to begin, by its own row or the platform's default. */

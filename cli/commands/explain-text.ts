@@ -34,6 +34,18 @@ const explainedSchema = v.looseObject({
   ),
   notJudged: v.record(v.string(), v.string()),
   traffic: v.looseObject({ byLastWriteBp: v.number() }),
+  copies: v.optional(
+    v.nullable(
+      v.looseObject({
+        compared: v.number(),
+        errorsDiffer: v.number(),
+        deterministic: v.number(),
+        sameText: v.number(),
+        tokensRatio: v.nullable(v.number()),
+        tookRatio: v.nullable(v.number()),
+      }),
+    ),
+  ),
   room: v.looseObject({ weightBpMax: v.nullable(v.number()) }),
   error: v.nullable(v.string()),
 })
@@ -50,7 +62,7 @@ export function explainText(body: unknown): string {
   return explained.success ? explainedText(explained.output) : outline(body)
 }
 
-function explainedText({ rollout, step, waitsFor, allowed, gates, notJudged, traffic, room, error }: Explained): string {
+function explainedText({ rollout, step, waitsFor, allowed, gates, notJudged, traffic, copies, room, error }: Explained): string {
   const { byLastWriteBp, ...counts } = traffic
   const skipped = Object.entries(notJudged)
   const mayBeSaid = allowed.filter((input) => commands.includes(input))
@@ -63,6 +75,7 @@ function explainedText({ rollout, step, waitsFor, allowed, gates, notJudged, tra
       ['weight', spokenBp(rollout.weightBp)],
       ['traffic', `${spokenBp(byLastWriteBp)} by the last write of the alias`],
       ...Object.entries(counts).flatMap(([name, value]) => (typeof value === 'number' ? [[`  ${name}`, String(value)] as const] : [])),
+      ['copies', copies ? copiesText(copies) : null],
       ['room', room.weightBpMax === null ? 'not known' : `up to ${spokenBp(room.weightBpMax)}`],
       ['error', error],
     ]),
@@ -85,6 +98,18 @@ export const commands: readonly string[] = [
   'retry',
   'rollback',
 ]
+
+/** The canary's answers to copies, beside stable's to the same requests. */
+function copiesText({ compared, errorsDiffer, deterministic, sameText, tokensRatio, tookRatio }: NonNullable<Explained['copies']>): string {
+  const times = (ratio: number | null, what: string): string[] => (ratio === null ? [] : [`${what} ${spokenNumber(ratio)} times stable's`])
+  return [
+    `${compared} compared`,
+    `${errorsDiffer} where only one of the two failed`,
+    `${sameText} of ${deterministic} deterministic ones with the same text`,
+    ...times(tokensRatio, 'length'),
+    ...times(tookRatio, 'time'),
+  ].join(', ')
+}
 
 /** A line for each check, and one for a gate that has none. */
 function gateTable(gates: Explained['gates']): string {

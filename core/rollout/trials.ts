@@ -3,20 +3,25 @@
 // had begun are never whole, for a part of their requests was told to the life before. Pure but for the maps it is given.
 
 import { limits } from '../../shared/limits.ts'
-import type { RegionName, VersionId } from '../../shared/ids.ts'
+import type { RegionName, RolloutId, VersionId } from '../../shared/ids.ts'
 import {
+  addCompared,
   addPart,
   addTally,
   addTimes,
   noPart,
   type AliasName,
+  type Compared,
   type Part,
   type Times,
   type TrialTally,
   type WriteName,
 } from '../../shared/wire/trial.ts'
 
-/** Tallies of one slot and region, by arm: version, and whether its requests were copies. */
+/**
+ * Tallies of one slot and region, by what tells arms apart: version, whether its requests were copies, and the rollout that sent them. A
+ * version that failed in one rollout is tried again in another, and must not be judged by what it did in the first.
+ */
 type Slot = Map<string, TrialTally>
 
 /** Requests that left for an endpoint, by the write that assigned them, as told at this time. */
@@ -40,6 +45,8 @@ export type AliasTrials = {
   /** Requests of a version that were judged, by the write that assigned them: newest writes last. */
   readonly since: Map<WriteName, Map<VersionId, number>>
   readonly minutes: Map<VersionId, Minute[]>
+  /** Copies whose answers were compared with stable's, by the write that sent them. */
+  readonly compared: Map<WriteName, Compared>
 }
 
 /** `sinceMs`: slots that began earlier are not whole. */
@@ -60,11 +67,12 @@ export function foldTrials(trials: Trials, region: RegionName, tallies: readonly
     noteTold(alias, tally, nowMs)
     noteSince(alias, tally)
     noteMinute(alias, tally)
+    noteCompared(alias, tally)
     const slots = alias.regions.get(region) ?? new Map<number, Slot>()
     alias.regions.set(region, slots)
     const slot: Slot = slots.get(tally.slotMs) ?? new Map<string, TrialTally>()
     slots.set(tally.slotMs, slot)
-    const arm = armOf(tally.version, tally.shadow)
+    const arm = armOf(tally)
     const known = slot.get(arm)
     slot.set(arm, known ? addTally(known, tally) : tally)
   }
@@ -86,12 +94,14 @@ export function forgetTrials(trials: Trials, aliases: ReadonlySet<AliasName>, no
   }
 }
 
-const armOf = (version: VersionId, shadow: boolean): string => (shadow ? `${version} copies` : version)
+const rolloutOf = (write: WriteName): string => write.split(':')[0] ?? ''
+
+const armOf = ({ version, shadow, write }: TrialTally): string => `${version} ${shadow ? 'copies' : ''} ${rolloutOf(write)}`
 
 function aliasOf(trials: Trials, name: AliasName): AliasTrials {
   const known = trials.aliases.get(name)
   if (known) return known
-  const fresh: AliasTrials = { regions: new Map(), told: [], since: new Map(), minutes: new Map() }
+  const fresh: AliasTrials = { regions: new Map(), told: [], since: new Map(), minutes: new Map(), compared: new Map() }
   trials.aliases.set(name, fresh)
   return fresh
 }
@@ -120,6 +130,20 @@ function noteMinute({ minutes }: AliasTrials, tally: TrialTally): void {
   const known = all.find((each) => each.fromMs === fromMs)
   const sum = { ...addUsual(known ?? noUsual, tally), fromMs }
   minutes.set(tally.version, known ? all.map((each) => (each === known ? sum : each)) : [...all, sum])
+}
+
+function noteCompared({ compared }: AliasTrials, { write, compared: told }: TrialTally): void {
+  if (!told) return
+  const known = compared.get(write)
+  compared.set(write, known ? addCompared(known, told) : told)
+  const oldest = compared.size > writesMax ? compared.keys().next().value : undefined
+  if (oldest !== undefined) compared.delete(oldest)
+}
+
+/** How the answers to copies compared with stable's, over all writes of a rollout; null: none were compared. */
+export function comparedOf(trials: Trials, alias: AliasName, rollout: RolloutId): Compared | null {
+  const own = [...(trials.aliases.get(alias)?.compared ?? [])].filter(([write]) => write.startsWith(`${rollout}:`))
+  return own.reduce<Compared | null>((sum, [, each]) => (sum ? addCompared(sum, each) : each), null)
 }
 
 const addUsual = (a: Usual, b: Usual): Usual => ({
@@ -189,24 +213,29 @@ export type SlotArms = {
   readonly canary: TrialTally | null
 }
 
-export type Pairing = { readonly alias: AliasName; readonly stable: VersionId; readonly canary: VersionId }
+export type Pairing = { readonly alias: AliasName; readonly stable: VersionId; readonly canary: VersionId; readonly rollout: RolloutId }
 
-/** All slots of the two that are known, whole or not, in order of time. */
-export function slotsOf(trials: Trials, { alias, stable, canary }: Pairing): readonly SlotArms[] {
+/**
+ * All slots of the two that are known, whole or not, in order of time. Stable's requests count whoever wrote the alias, the canary's only
+ * where this rollout sent them.
+ */
+export function slotsOf(trials: Trials, { alias, stable, canary, rollout }: Pairing): readonly SlotArms[] {
   const found: SlotArms[] = []
   for (const [region, slots] of trials.aliases.get(alias)?.regions ?? []) {
     for (const [slotMs, slot] of slots) {
-      const served = slot.get(armOf(canary, false))
-      const copied = slot.get(armOf(canary, true))
+      const tallies = [...slot.values()]
       const arms = {
-        stable: slot.get(armOf(stable, false)) ?? null,
-        canary: served && copied ? addTally(served, copied) : (served ?? copied ?? null),
+        stable: sumOf(tallies.filter(({ version, shadow }) => version === stable && !shadow)),
+        canary: sumOf(tallies.filter(({ version, write }) => version === canary && rolloutOf(write) === rollout)),
       }
       if (arms.stable || arms.canary) found.push({ region, slotMs, ...arms })
     }
   }
   return found.toSorted((a, b) => a.slotMs - b.slotMs || (a.region < b.region ? -1 : 1))
 }
+
+const sumOf = (tallies: readonly TrialTally[]): TrialTally | null =>
+  tallies.reduce<TrialTally | null>((sum, each) => (sum ? addTally(sum, each) : each), null)
 
 /**
  * Whether it is certain for all requests of the slot what became of them, in both arms by the same rule. Reports are a moment on their way,

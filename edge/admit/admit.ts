@@ -15,6 +15,7 @@ import { readAuthorization, verify } from './credential.ts'
 import { deadlineOf } from './deadline.ts'
 import { forcedBy, forcedVersion } from './override.ts'
 import { explainOf, priorityOf } from './priority.ts'
+import { isRepeatable } from './repeatable.ts'
 
 type Ports = Pick<EdgePorts, 'clock' | 'credentials' | 'overrides'>
 
@@ -72,7 +73,8 @@ async function assign(
   const version = served.value
   const how = { version, forced: forced !== null, named: wish.version !== null, retryCount: asked.header('x-stainless-retry-count') }
   const assignment = assignmentOf(alias, how)
-  if (!mayCopy(alias, { version, counts: assignment.counts, operation: asked.dialect.operation, bodyBytes }))
+  const { operation } = asked.dialect
+  if (!mayCopy(alias, { version, counts: assignment.counts, operation, bodyBytes }) || !isRepeatable(operation, wish.json))
     return ok({ version, assignment })
   const shadow = shadowFor(alias, await bucketOf(shadowSaltOf(alias), asked.requestId))
   return ok({ version, assignment: { ...assignment, shadow } })

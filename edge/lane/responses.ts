@@ -93,6 +93,7 @@ function responseEvents(asking: Asking): EventLane {
   /** Of the last event, which repeats all of the response. What came in pieces before it is not read. */
   let sense: Sense | null = null
   let sawContent = false
+  let isCut = false
 
   const take: EventLane['take'] = (event) => {
     const pass = (means: Taken['means']): Taken => ({ out: event.raw, means, fault: null })
@@ -111,6 +112,7 @@ function responseEvents(asking: Asking): EventLane {
     if (isRecord(response)) usage = usageOf(response['usage']) ?? usage
     if (type === 'response.completed' || type === 'response.incomplete') {
       ended = true
+      isCut = type === 'response.incomplete'
       if (isRecord(response) && recordsOf(response['output']).length > 0) sense = senseOf(response, wanted)
       return pass('done')
     }
@@ -127,7 +129,7 @@ function responseEvents(asking: Asking): EventLane {
     end: () => ({ out: null, whole: ended }),
     usage: () => usage,
     // Some servers do not repeat it: then no more is known than that something came, or nothing did.
-    sense: () => sense ?? { empty: !sawContent, schema: null, textHash: null },
+    sense: () => sense ?? { empty: !sawContent && !isCut, schema: null, textHash: null },
   }
 }
 

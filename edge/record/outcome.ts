@@ -9,6 +9,8 @@ import type { Usage } from '../lane/lane.ts'
 export function outcomeOf(ended: Ended): OutcomeKind {
   switch (ended.how) {
     case 'complete':
+    // As before the answer's beginning: whoever asks for what cannot be must not bring an endpoint down.
+    case 'upstream_refused':
       return 'good'
     case 'client_gone':
     case 'deadline':
@@ -35,6 +37,8 @@ export function settledAfterAnswer(
   ended: Ended,
   took: { readonly ttfbMs: number; readonly tookMs: number; readonly stream: boolean },
 ): Settled {
+  // Its quick "no" says nothing of an endpoint's speed.
+  if (ended.how === 'upstream_refused') return { leaseId: lease, outcome: outcomeOf(ended), ttfbMs: null, endpoint: endpoint.id }
   const { tookMs, stream } = took
   const ttfbMs = stream ? Math.max(0, took.ttfbMs - (roundTripMs ?? 0)) : null
   const promptTokens = stream ? uncachedTokens(ended.usage) : null

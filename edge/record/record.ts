@@ -49,25 +49,28 @@ export type Counter = {
   readonly broken: () => void
 }
 
-/** Judges at the end, or limits.trialJudgeMs after the arrival if that is sooner. Counts nothing where the assignment does not count. */
+/**
+ * Judges at the end, or limits.trialJudgeMs after it left if that is sooner. Counts nothing where the assignment does not count. By when it left,
+ * and not by when it came: it may have waited in a queue until the ten seconds of its coming were judged, and would be missed there.
+ */
 export function counterOf(asked: Asked, ports: Ports): Counter {
   const isJudged = new AbortController()
   let gone: { readonly trial: Trial; readonly stream: boolean; readonly cell: CellId; readonly failed: readonly Attempt[] } | null = null
   let known: Walked | null = null
 
   // Not the whole of it: what was asked may have ten megabytes, and this lasts as long as the request.
-  const trialOf = ({ assignment, version }: Admitted): Trial => ({ receivedAtMs: asked.receivedAtMs, assigned: { assignment, version } })
+  const trialOf = ({ assignment, version }: Admitted): Trial => ({ leftAtMs: ports.clock.nowMs(), assigned: { assignment, version } })
 
   const judge = (ended: Ended | null, isBroken = false): void => {
     if (gone === null || isJudged.signal.aborted) return
     isJudged.abort()
-    const judged = judgedFrom(known, { stream: gone.stream, failed: gone.failed, ended, nowMs: ports.clock.nowMs() })
+    const { stream, failed, trial } = gone
+    const judged = judgedFrom(known, { stream, failed, ended, leftAtMs: trial.leftAtMs, nowMs: ports.clock.nowMs() })
     ports.ledgers.tally(gone.cell, judgementOf(gone.trial, isBroken ? { ...judged, refused: 'bug' } : judged))
   }
 
   const judgeInTime = async (): Promise<void> => {
-    const leftMs = asked.receivedAtMs + limits.trialJudgeMs - ports.clock.nowMs()
-    await ports.timer.sleep(Math.max(0, leftMs), isJudged.signal)
+    await ports.timer.sleep(limits.trialJudgeMs, isJudged.signal)
     judge(null)
   }
 
@@ -94,23 +97,35 @@ export function counterOf(asked: Asked, ports: Ports): Counter {
       const cell = await likelyCell(admitted, asked, ports)
       if (cell === null) return
       const trial = trialOf(admitted)
-      const judged = judgedFrom(walked, { stream: admitted.wish.stream, failed, ended, nowMs: ports.clock.nowMs() })
+      const { leftAtMs } = trial
+      const judged = judgedFrom(walked, { stream: admitted.wish.stream, failed, ended, leftAtMs, nowMs: leftAtMs })
       ports.ledgers.tally(cell, addTally(arrivalOf(trial), judgementOf(trial, judged)))
     },
   }
 }
 
-type Seen = Pick<Judged, 'stream' | 'failed'> & { readonly ended: Ended | null; readonly nowMs: number }
+type Seen = Pick<Judged, 'stream' | 'failed'> & { readonly ended: Ended | null; readonly leftAtMs: number; readonly nowMs: number }
 
 /** `walked` is null while it is on its way. */
-function judgedFrom(walked: Walked | null, { stream, failed, ended, nowMs }: Seen): Judged {
+function judgedFrom(walked: Walked | null, { stream, failed, ended, leftAtMs, nowMs }: Seen): Judged {
   const serving = walked?.serving ?? null
   return {
     stream,
     failed,
     refused: walked === null || walked.answer.ok ? null : walked.answer.error.reason,
-    served: serving && { ttfbMs: serving.ttfbMs, tookMs: nowMs - serving.sentAtMs, ended },
+    // What an earlier attempt has cost, or the first of two, the caller has waited too.
+    served: serving && {
+      ttfbMs: firstMs(walked, serving, nowMs) + Math.max(0, serving.sentAtMs - leftAtMs),
+      tookMs: nowMs - Math.min(leftAtMs, serving.sentAtMs),
+      ended,
+    },
   }
+}
+
+/** From sending to what came first. A stream may have been committed long before its first token, and may be without one until now. */
+function firstMs(walked: Walked | null, { ttfbMs, sentAtMs }: NonNullable<Walked['serving']>, nowMs: number): number {
+  const firstTokenMs = walked?.answer.ok ? walked.answer.value.firstTokenMs : undefined
+  return firstTokenMs ? (firstTokenMs() ?? nowMs - sentAtMs) : ttfbMs
 }
 
 /** Where its first attempt was made; null where it never left. */

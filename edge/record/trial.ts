@@ -1,5 +1,5 @@
 // What a request tells of the version that it was assigned to: that it left, and what had become of it at its end, or when so long had passed
-// since its arrival that it counts as it stands. In every arm by the same rule, or the faster version would be judged by other requests than the
+// since then that it counts as it stands. In every arm by the same rule, or the faster version would be judged by other requests than the
 // slower. A caller who leaves, asks for what cannot be, or sets a deadline of his own says nothing against the version. Pure.
 
 import { limits } from '../../shared/limits.ts'
@@ -8,7 +8,11 @@ import { noPart, timeClassOf, type Part, type Times, type TrialTally } from '../
 import type { Admitted, Attempt, Ended } from '../facts.ts'
 
 /** A request and the assignment that it is counted for. */
-export type Trial = { readonly receivedAtMs: number; readonly assigned: Pick<Admitted, 'assignment' | 'version'> }
+export type Trial = {
+  /** When it left for an endpoint, or was refused for want of one. */
+  readonly leftAtMs: number
+  readonly assigned: Pick<Admitted, 'assignment' | 'version'>
+}
 
 /** What is known of a request at the moment at which it is judged. */
 export type Judged = {
@@ -19,9 +23,9 @@ export type Judged = {
   readonly refused: InferenceRefusal['reason'] | 'bug' | null
   /** The answer; null when there is none, or none yet. */
   readonly served: {
-    /** From sending to the first token of a stream, or to the whole of an answer in one piece. */
+    /** From when it left to the first token of a stream, or to the whole of an answer in one piece; until now while there is none. */
     readonly ttfbMs: number
-    /** From sending until now. */
+    /** From when it left until now. */
     readonly tookMs: number
     /** null while it still flows. */
     readonly ended: Ended | null
@@ -48,11 +52,11 @@ export function judgementOf(trial: Trial, judged: Judged): TrialTally {
   }
 }
 
-const blank = ({ receivedAtMs, assigned }: Trial): TrialTally => ({
+const blank = ({ leftAtMs, assigned }: Trial): TrialTally => ({
   alias: assigned.assignment.alias,
   version: assigned.version,
   write: assigned.assignment.write,
-  slotMs: Math.floor(receivedAtMs / limits.rolloutBlockMs) * limits.rolloutBlockMs,
+  slotMs: Math.floor(leftAtMs / limits.rolloutBlockMs) * limits.rolloutBlockMs,
   shadow: false,
   arrived: 0,
   judged: 0,
@@ -87,7 +91,9 @@ const isHardError = ({ failed, refused, served }: Judged): boolean =>
 
 /** A stream in which no token was seen knows of no gap between two. */
 const leftEarly = ({ refused, served }: Judged): boolean =>
-  refused === 'client_gone' || (served?.ended?.how === 'client_gone' && served.ended.slowestGapMs === null)
+  refused === 'client_gone' || (served?.ended?.how === 'client_gone' && !sawToken(served.ended))
+
+const sawToken = ({ slowestGapMs, pacedMs }: Ended): boolean => slowestGapMs !== null || (pacedMs ?? null) !== null
 
 /**
  * The time to the first token, or to the whole answer, of a request that has not failed; null where there is none to speak of. One that has
@@ -99,12 +105,13 @@ function ttftMs({ stream, refused, served }: Judged): number | null {
   const { ended, ttfbMs } = served
   if (ended === null) return ttfbMs
   if (!stream) return ended.how === 'complete' ? ttfbMs : null
-  return ended.how !== 'upstream_failed' && ended.slowestGapMs !== null ? ttfbMs : null
+  return ended.how !== 'upstream_failed' && sawToken(ended) ? ttfbMs : null
 }
 
 /** The mean time between two tokens of a stream that came whole; null where there were no two, or nobody counted them. */
 function tpotMs({ stream, served }: Judged): number | null {
   const tokens = served?.ended?.usage?.outputTokens ?? 0
   if (!stream || !served || served.ended?.how !== 'complete' || tokens < 2) return null
-  return Math.max(0, served.tookMs - served.ttfbMs) / (tokens - 1)
+  // Not until the end: a client who reads slowly, or lets go late, is not the version's pace.
+  return (served.ended.pacedMs ?? Math.max(0, served.tookMs - served.ttfbMs)) / (tokens - 1)
 }

@@ -71,6 +71,11 @@ function takeTrials({ trials, trialsAway }: Outbox): readonly TrialTally[] {
     trials.delete(identity)
     trialsAway.add(identity)
   }
+  // Of a call that the platform has ended nobody tells: the oldest are believed to be over, or theirs would wait for ever.
+  for (const identity of trialsAway) {
+    if (trialsAway.size <= limits.trialsHeldMax) break
+    trialsAway.delete(identity)
+  }
   return taken
 }
 

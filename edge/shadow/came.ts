@@ -15,7 +15,7 @@ export type Judged = {
   readonly served: { readonly ttfbMs: number; readonly tookMs: number; readonly ended: Ended | null } | null
 }
 
-/** As a request would be judged at the end of its time; null where the copy says nothing. `isOver`: it would have gone on. */
+/** As a request would be judged at the end of its time; null where the copy says nothing: then it is never judged. `isOver`: it would have gone on. */
 export function judgedOf(came: Came, tookMs: number): (Judged & { readonly isOver: boolean }) | null {
   if ('failure' in came) {
     const { outcome, refusal } = came.failure
@@ -25,6 +25,8 @@ export function judgedOf(came: Came, tookMs: number): (Judged & { readonly isOve
   }
   const { ttfbMs, ended } = came
   const isOver = ended.how === 'deadline' || ended.how === 'client_gone'
+  // A stream that was begun for want of a token, and had none to the end: nothing has come.
+  if (isOver && ended.slowestGapMs === null) return { refused: null, served: null, isOver }
   return { refused: null, served: { ttfbMs, tookMs, ended: isOver ? null : ended }, isOver }
 }
 

@@ -28,6 +28,8 @@ export type Copy = {
   readonly stable: { readonly cell: CellId; readonly sentAtMs: number; readonly ended: Promise<Ended> }
 }
 
+type Trial = { readonly leftAtMs: number; readonly assigned: Pick<Admitted, 'assignment' | 'version'> }
+
 /** What the other stages do for a copy, as for any request. */
 export type Means = {
   /** One attempt, up to the answer's beginning. */
@@ -38,8 +40,9 @@ export type Means = {
     ended: Ended,
     took: { readonly ttfbMs: number; readonly tookMs: number; readonly stream: boolean },
   ) => Settled
+  readonly arrivalOf: (trial: Trial) => TrialTally
   readonly judgementOf: (
-    trial: { readonly receivedAtMs: number; readonly assigned: Pick<Admitted, 'assignment' | 'version'> },
+    trial: Trial,
     judged: Judged & { readonly stream: boolean; readonly failed: readonly Pick<Attempt, 'outcome'>[] },
   ) => TrialTally
 }
@@ -103,6 +106,9 @@ async function serve(copy: Copy, { routed, stable }: Sending, means: Means, port
   const sentAtMs = ports.clock.nowMs()
   const { asked, admitted } = requestOf(copy, sentAtMs + limits.shadowMsMax)
   const { stream } = admitted.wish
+  const trial = { leftAtMs: sentAtMs, assigned: { assignment: admitted.assignment, version: copy.canary } }
+  // At once: told at its end, a slow copy would come when its ten seconds are judged already, and only quick ones would count.
+  ports.ledgers.tally(cell, { ...means.arrivalOf(trial), shadow: true })
   const came = await arrive(() => means.send(asked, admitted, routed)).catch((bug: unknown) => {
     // A bug must not take the endpoint's place with it until the deadline.
     ports.ledgers.giveBack(cell, routed.lease)
@@ -116,10 +122,9 @@ async function serve(copy: Copy, { routed, stable }: Sending, means: Means, port
   ports.ledgers.settle(cell, settled)
   const judged = judgedOf(came, tookMs)
   if (judged) {
-    const trial = { receivedAtMs: sentAtMs, assigned: { assignment: admitted.assignment, version: copy.canary } }
     const tally = means.judgementOf(trial, { stream, failed: [], ...judged })
     const compared = judged.isOver ? null : compare(stable, { ended: judged.served?.ended ?? null, tookMs })
-    ports.ledgers.tally(cell, { ...tally, arrived: 1, shadow: true, compared })
+    ports.ledgers.tally(cell, { ...tally, shadow: true, compared })
   }
   ports.log(lineOf(copy, { routed, settled, came, tookMs, stableTookMs: stable.tookMs, dropped: ports.shadows.dropped() }))
 }
@@ -140,9 +145,11 @@ function requestOf({ asked, admitted, canary }: Copy, deadlineMs: number): { rea
 async function arrive(send: () => Promise<Result<Answer, CallFailure>>): Promise<Came> {
   const answered = await send()
   if (!answered.ok) return { failure: answered.error }
-  const { body, ttfbMs, ended } = answered.value
+  const { body, ttfbMs, firstTokenMs, ended } = answered.value
   if (body instanceof ReadableStream) await consume(body)
-  return { ttfbMs, ended: await ended }
+  const how = await ended
+  // A stream may have been committed long before its first token.
+  return { ttfbMs: firstTokenMs?.() ?? ttfbMs, ended: how }
 }
 
 /** Reads to the end and keeps nothing. How it ended the answer itself tells. */

@@ -2,7 +2,7 @@
 
 import { err, type Err } from '../../shared/result.ts'
 import type { InferenceRefusal } from '../../shared/refusal.ts'
-import type { CallFailure, Called, CutReason } from '../facts.ts'
+import type { CallFailure, Called, CutReason, Ended } from '../facts.ts'
 import { blamesCaller, stableCode } from '../lane/engine-error.ts'
 import type { EngineFault } from '../lane/lane.ts'
 import type { StreamPorts } from './stream.ts'
@@ -29,6 +29,12 @@ export function refusalOf(called: Called, problem: Problem, receivedAtMs: number
     return { reason: 'upstream_refused', status, message, code: stableCode(code), param }
   }
   return { reason: 'upstream_failed', status, detail: 'the engine sent an error' }
+}
+
+/** How a stream that had begun ended by this. */
+export function endOf(problem: Problem): Ended['how'] {
+  if (problem === 'client_gone' || problem === 'deadline') return problem
+  return typeof problem === 'object' && 'fault' in problem && blamesCaller(problem.fault.status) ? 'upstream_refused' : 'upstream_failed'
 }
 
 function failureOf(problem: Problem, refusal: InferenceRefusal): CallFailure {

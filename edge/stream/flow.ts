@@ -10,7 +10,7 @@ import { tell } from '../http/refuse.ts'
 import type { EventLane, Sense, Taken } from '../lane/lane.ts'
 import { nextAlarm, type Moments } from './alarm.ts'
 import { stallAfterMs } from './cadence.ts'
-import { detailOf, fail, refusalOf, type Problem } from './failure.ts'
+import { detailOf, endOf, fail, refusalOf, type Problem } from './failure.ts'
 import { answerHeaders, readChunk, settled, untilCut } from './hold.ts'
 import { eventReader, type SseEvent } from '../lane/sse.ts'
 import type { StreamPorts, Terms } from './stream.ts'
@@ -50,11 +50,12 @@ async function run(called: Called, lane: EventLane, outlet: Outlet, terms: Terms
   const problem = await pump(called, lane, outlet, ports).finally(() => over.abort())
   await watching
   const ended: Ended = {
-    how: problem === null ? 'complete' : problem === 'client_gone' || problem === 'deadline' ? problem : 'upstream_failed',
+    how: problem === null ? 'complete' : endOf(problem),
     detail: problem === null ? null : detailOf(problem),
     bytes: outlet.bytes,
     usage: lane.usage(),
-    slowestGapMs: outlet.sawToken ? outlet.slowestGapMs : null,
+    slowestGapMs: outlet.hasPace ? outlet.slowestGapMs : null,
+    pacedMs: outlet.pacedMs,
     sense: senseOf(lane, problem),
   }
   if (problem === null) {
@@ -77,11 +78,11 @@ async function run(called: Called, lane: EventLane, outlet: Outlet, terms: Terms
   return { ended, problem }
 }
 
-/** What the stream was worth. One that the caller or his deadline broke off says nothing; one that the engine broke off is half an answer. */
+/** What the stream was worth. One that ended by the caller, or his deadline, says nothing; one that the engine broke off is half an answer. */
 function senseOf(lane: EventLane, problem: Problem | null): Sense | null {
   const sense = lane.sense()
   if (problem === null || sense === null) return sense
-  return problem === 'client_gone' || problem === 'deadline' ? null : { empty: true, schema: null, textHash: null }
+  return endOf(problem) === 'upstream_failed' ? { empty: true, schema: null, textHash: null } : null
 }
 
 /** Reads to the end; answers with what stopped it, or null when the stream was whole. */
@@ -104,7 +105,7 @@ async function pump(called: Called, lane: EventLane, outlet: Outlet, ports: Stre
     if (events.length === 0) continue
     outlet.heard(ports.clock.nowMs())
     const taken = takeAll(lane, events)
-    if (taken.means === 'token') outlet.token()
+    if (taken.sawToken) outlet.token(ports.clock.nowMs(), taken.means === 'done')
     if (taken.out.length > 0 && !(await outlet.put(taken.out))) return called.watch.why() ?? 'client_gone'
     if (taken.fault) return { fault: taken.fault }
     if (taken.means !== 'nothing') outlet.commit()
@@ -113,21 +114,25 @@ async function pump(called: Called, lane: EventLane, outlet: Outlet, ports: Stre
 }
 
 /** The events of one chunk as one piece: the first token or the end among them is what they mean. */
-function takeAll(lane: EventLane, events: readonly SseEvent[]): { readonly out: Uint8Array } & Pick<Taken, 'means' | 'fault'> {
+type Passed = Pick<Taken, 'means' | 'fault'> & { readonly out: Uint8Array; readonly sawToken: boolean }
+
+function takeAll(lane: EventLane, events: readonly SseEvent[]): Passed {
   const outs: Uint8Array[] = []
   let bytes = 0
   let means: Taken['means'] = 'nothing'
+  let sawToken = false
   for (const event of events) {
     const taken = lane.take(event)
     if (taken.out) {
       outs.push(taken.out)
       bytes += taken.out.length
     }
-    if (taken.fault) return { out: concat(outs, bytes), means, fault: taken.fault }
+    if (taken.fault) return { out: concat(outs, bytes), means, sawToken, fault: taken.fault }
+    if (taken.means === 'token') sawToken = true
     if (taken.means !== 'nothing') means = taken.means
     if (taken.means === 'done') break
   }
-  return { out: concat(outs, bytes), means, fault: null }
+  return { out: concat(outs, bytes), means, sawToken, fault: null }
 }
 
 /** Watches the clock beside the pump: ends the hold, keeps alive, gives up. */
@@ -160,8 +165,14 @@ class Outlet {
   #pending = 0
   #lastEventAtMs: number
   #lastOutAtMs: number
+  #firstTokenAtMs: number | null = null
+  #lastTokenAtMs = 0
+  /** Waits for a client who did not read: since the first token, and of those the ones before the last. */
+  #blockedMs = 0
+  #blockedByLastMs = 0
+  /** A token came before the last piece: there is a gap to speak of. */
+  hasPace = false
   bytes = 0
-  sawToken = false
   slowestGapMs = 0
   ended: Promise<Ended> | null = null
 
@@ -175,6 +186,15 @@ class Outlet {
 
   get committed(): boolean {
     return this.#writer !== null
+  }
+
+  get sawToken(): boolean {
+    return this.#firstTokenAtMs !== null
+  }
+
+  get pacedMs(): number | null {
+    if (this.#firstTokenAtMs === null) return null
+    return Math.max(0, this.#lastTokenAtMs - this.#firstTokenAtMs - this.#blockedByLastMs)
   }
 
   moments(): Omit<Moments, 'stallMs'> {
@@ -194,14 +214,25 @@ class Outlet {
     this.#lastEventAtMs = nowMs
   }
 
-  token(): void {
-    this.sawToken = true
+  token(nowMs: number, isAtEnd: boolean): void {
+    if (!isAtEnd) this.hasPace = true
+    // What was written before it says nothing of the pace of tokens.
+    if (this.#firstTokenAtMs === null) this.#blockedMs = 0
+    this.#firstTokenAtMs ??= nowMs
+    this.#lastTokenAtMs = nowMs
+    this.#blockedByLastMs = this.#blockedMs
   }
 
   /** False when the client has gone. */
   async put(bytes: Uint8Array): Promise<boolean> {
     this.bytes += bytes.length
-    if (this.#writer) return this.#write(bytes)
+    if (this.#writer) {
+      const beganAtMs = this.#ports.clock.nowMs()
+      const went = await this.#write(bytes)
+      // Nothing is read from the engine meanwhile.
+      this.#blockedMs += this.#ports.clock.nowMs() - beganAtMs
+      return went
+    }
     this.#held.push(bytes)
     if (this.bytes > limits.holdBytesMax) this.commit()
     return true
@@ -237,6 +268,7 @@ class Outlet {
       headers: answerHeaders(this.#called),
       body: readable,
       ttfbMs: this.#ports.clock.nowMs() - this.#called.sentAtMs,
+      firstTokenMs: () => (this.#firstTokenAtMs === null ? null : this.#firstTokenAtMs - this.#called.sentAtMs),
       ended: Promise.resolve().then(() => this.ended ?? Promise.reject(new Error('flow: committed before it ran'))),
     })
   }

@@ -1,8 +1,8 @@
 // What the versions of an alias did, as isolates count it, ledgers sum it and core judges by it: by version, by the write of the alias that
-// assigned the request, and by the ten seconds in which the request arrived. Sums of differences: told once, exactly (Block), and added up.
+// assigned the request, and by the ten seconds in which it left for an endpoint. Sums of differences: told once, exactly (Block), and added up.
 //
 // A request is counted twice: when it leaves for an endpoint (`arrived`), and when what became of it is certain (`judged`): at its end, or
-// when limits.trialJudgeMs have passed since its arrival, whichever is first, in every arm by the same rule. A slot is whole when both are equal.
+// when limits.trialJudgeMs have passed since it left, whichever is first, in every arm by the same rule. A slot is whole when both are equal.
 
 import type { Environment, ModelName, RolloutId, VersionId } from '../ids.ts'
 
@@ -41,7 +41,10 @@ export type TrialTally = {
   readonly alias: AliasName
   readonly version: VersionId
   readonly write: WriteName
-  /** Begin of the ten seconds (limits.rolloutBlockMs) in which it arrived, by the isolate's clock. */
+  /**
+   * Begin of the ten seconds (limits.rolloutBlockMs) in which it left for its first endpoint, or was refused for want of one, by the isolate's
+   * clock. Not when it came: what has waited in a queue, or for its body, would be told when its slot is judged already.
+   */
   readonly slotMs: number
   /** Copies that were sent after the answer, and reached nobody. */
   readonly shadow: boolean
@@ -91,7 +94,7 @@ export function addTimes(a: Times, b: Times): Times {
   return sum
 }
 
-const addCompared = (a: Compared, b: Compared): Compared => ({
+export const addCompared = (a: Compared, b: Compared): Compared => ({
   of: a.of + b.of,
   errorsDiffer: a.errorsDiffer + b.errorsDiffer,
   deterministic: a.deterministic + b.deterministic,

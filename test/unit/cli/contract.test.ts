@@ -90,6 +90,7 @@ describe('a rollout', () => {
       notJudged: { schema: 'no request asks for one' },
       trouble: { fleet: false, regions: [] },
       traffic: { byLastWriteBp: 9_950, canaryRequestsInBake: 12 },
+      copies: { compared: 40, errorsDiffer: 1, deterministic: 10, sameText: 9, tokensRatio: 1.05, tookRatio: null },
       room: { weightBpMax: null, regions: [] },
       error: 'the database gave no answer',
     }
@@ -99,6 +100,9 @@ describe('a rollout', () => {
     expect(text).toContain('canaryRequestsInBake  12')
     expect(text).toMatch(/no_harm +abort +fail +hard_error +20 % \/ 1 % +3 +90 +far too many/)
     expect(text).toMatch(/load +pause +no_data/)
+    expect(text).toMatch(
+      /^copies +40 compared, 1 where only one of the two failed, 9 of 10 deterministic ones with the same text, length 1.05 times stable's$/m,
+    )
     expect(text).toContain('Not judged:\n  schema: no request asks for one')
     expect(text).toContain('the database gave no answer')
   })

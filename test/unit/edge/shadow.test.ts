@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import type { Admitted, Answer, Asked, CallFailure, Ended } from '../../../edge/facts.ts'
 import { exchange } from '../../../edge/ledger/book.ts'
 import { settledAfterAnswer, settledAfterFailure } from '../../../edge/record/outcome.ts'
-import { judgementOf } from '../../../edge/record/trial.ts'
+import { arrivalOf, judgementOf } from '../../../edge/record/trial.ts'
 import { compare } from '../../../edge/shadow/compare.ts'
 import { shadow, type Copy, type Means } from '../../../edge/shadow/shadow.ts'
 import { ableEndpoints, targetCell } from '../../../edge/shadow/target.ts'
@@ -149,7 +149,8 @@ describe('a copy', () => {
     expect(trials.filter((each) => !each.shadow)).toMatchObject([{ version, hardErrors: 0, empty: { of: 1, bad: 0 } }])
     const copies = trials.filter((each) => each.shadow)
     if (tally) expect(copies).toMatchObject([{ ...tally, arrived: 1, judged: 1 }])
-    else expect(copies).toEqual([])
+    // That it was sent is known, and it is never judged.
+    else expect(copies).toMatchObject([{ arrived: 1, judged: 0 }])
     expect(linesOf(at, 'request')).toMatchObject([{ status: 200, ended: 'complete', version, failed: [] }])
     expect(linesOf(at, 'shadow')).toMatchObject([{ outcome }])
     expect(at.ledger.settled.map((each) => each.outcome)).toEqual(['good', outcome])
@@ -301,7 +302,7 @@ describe('within its time', () => {
       under: copied,
       stable: { cell: near, sentAtMs: time.clock.nowMs(), ended: so.ended ?? Promise.resolve(complete) },
     }
-    const means: Means = { send: so.send, settledAfterAnswer, settledAfterFailure, judgementOf }
+    const means: Means = { send: so.send, settledAfterAnswer, settledAfterFailure, arrivalOf, judgementOf }
     return { time, asked, settled, tallied, log, returned, held: () => held, done: shadow(copy, means, ports) }
   }
 
@@ -315,13 +316,19 @@ describe('within its time', () => {
       },
     })
     const beganAtMs = at.time.clock.nowMs()
+    await at.time.advance(1)
+    // Told as it is sent: at its end its ten seconds may have been judged.
+    expect(at.tallied).toMatchObject([{ arrived: 1, judged: 0 }])
     await at.time.advance(limits.shadowMsMax)
     await at.done
     expect(deadlines).toEqual([beganAtMs + limits.shadowMsMax])
     expect(at.asked[0]?.ask.deadlineMs).toBe(beganAtMs + limits.shadowMsMax + limits.leaseGraceMs)
     expect(at.settled).toMatchObject([{ outcome: 'cancelled' }])
-    expect(at.tallied).toMatchObject([{ shadow: true, judged: 1, hardErrors: 0, compared: null, write: 'ro:2' }])
-    expect(Object.values(at.tallied[0]?.ttft ?? {})).toEqual([1])
+    expect(at.tallied).toMatchObject([
+      { shadow: true, arrived: 1, judged: 0, write: 'ro:2' },
+      { shadow: true, arrived: 0, judged: 1, hardErrors: 0, compared: null, write: 'ro:2' },
+    ])
+    expect(Object.values(at.tallied[1]?.ttft ?? {})).toEqual([1])
     expect(at.held()).toBe(0)
   })
 
@@ -337,8 +344,8 @@ describe('within its time', () => {
     const at = scene({ send: () => Promise.resolve(ok(value)) })
     await at.time.advance(1)
     await at.done
-    expect(at.tallied).toMatchObject([{ hardErrors: 0, empty: { of: 0, bad: 0 }, compared: null }])
-    expect(Object.values(at.tallied[0]?.ttft ?? {})).toEqual([1])
+    expect(at.tallied).toMatchObject([{ judged: 0 }, { judged: 1, hardErrors: 0, empty: { of: 0, bad: 0 }, compared: null }])
+    expect(Object.values(at.tallied[1]?.ttft ?? {})).toEqual([1])
     expect(at.settled).toMatchObject([{ outcome: 'cancelled' }])
   })
 
@@ -376,7 +383,10 @@ describe('within its time', () => {
     expect(sent[0]?.asked).toMatchObject({ session: null })
     expect(sent[0]?.asked.requestId).toMatch(/\.shadow$/)
     expect(sent[0]?.admitted).toMatchObject({ version: canary, priority: 'batch', explain: false, wish: { json: exact } })
-    expect(at.tallied).toMatchObject([{ hardErrors: 1, compared: { of: 1, errorsDiffer: 1, tokensStable: 0, tookMsStable: 0 } }])
+    expect(at.tallied).toMatchObject([
+      { judged: 0 },
+      { hardErrors: 1, compared: { of: 1, errorsDiffer: 1, tokensStable: 0, tookMsStable: 0 } },
+    ])
   })
 
   it.each<[string, Partial<AskAnswer>]>([

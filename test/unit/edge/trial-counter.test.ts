@@ -228,11 +228,14 @@ describe('a request that is counted', () => {
     expect(time.clock.nowMs()).toBe(asked.receivedAtMs)
   })
 
-  it('that leaves after its time is judged at once', async () => {
-    const { counter, sum, time } = request()
+  it('that has waited long before it left counts from then on', async () => {
+    const { counter, sum, told, time } = request()
     await time.advance(limits.trialJudgeMs + 5_000)
     counter.left(admitted(), near, [])
-    await time.advance(0)
+    expect(told[0]?.tally.slotMs).toBe(1_030_000)
+    await time.advance(limits.trialJudgeMs - 1)
+    expect(sum()).toEqual({ ...once, judged: 0 })
+    await time.advance(1)
     expect(sum()).toEqual(once)
   })
 })

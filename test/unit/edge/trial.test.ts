@@ -7,9 +7,9 @@ import { limits } from '../../../shared/limits.ts'
 import type { VersionId } from '../../../shared/ids.ts'
 import { noPart, timeClassOf } from '../../../shared/wire/trial.ts'
 
-const receivedAtMs = 1_234_567
+const leftAtMs = 1_234_567
 const trial: Trial = {
-  receivedAtMs,
+  leftAtMs,
   assigned: {
     version: 'atlas-2' as VersionId,
     assignment: { alias: 'production/atlas', write: 'r:3', forced: false, counts: true, shadow: null },
