@@ -55,7 +55,7 @@ async function readRequest(asked: RolloutRequest, { ports }: Room): Said<Read> {
   const gates = readGates(asked.gates, model.operatingPerS !== null)
   const faults = [
     ...(steps.ok ? [] : steps.error.map((fault) => ({ reason: 'steps_invalid', ...fault }))),
-    ...(gates.ok ? [] : gates.error.map((fault) => ({ reason: 'gates_invalid', ...fault }))),
+    ...(gates.ok ? [] : gates.error),
   ]
   if (!steps.ok || !gates.ok) return err({ reason: 'plan_refused', faults })
   return ok({ steps: steps.value, gates: gates.value, to, model })
@@ -125,8 +125,7 @@ function draftFor(
       from: so.stable,
       to,
       steps,
-      // Unknown names are refused by the plan before anything is stored.
-      gates: gates.filter((each): each is { gate: GateName; mode: AskedGate['mode'] } => gateNames.some((name) => name === each.gate)),
+      gates,
       plannedRequests: Math.min(samplesNeeded(badRate), limits.rolloutRequestsMax),
       salt: so.salt,
       createdBy: so.actor,
@@ -178,11 +177,25 @@ export async function create(asked: RolloutRequest, stamp: Stamp, room: Room): S
   // Which version is stable, and whether another rollout is under way, may change until it starts; what cannot work will not.
   const lasting = faults.filter(({ reason }) => lastingFaults.includes(reason))
   if (asked.start ? faults.length > 0 : lasting.length > 0) return err({ reason: 'plan_refused', faults: asked.start ? faults : lasting })
-  const blocked = asked.start ? await refusedByGates(prospect.draft, prospect.early, room) : null
-  if (blocked) return err(blocked)
+  // The rollout that it would have been has no row of its own.
+  const blocked = asked.start ? refusedByGates(prospect.early) : null
+  if (blocked) {
+    await room.ports.verdicts.add(blocked.verdicts.map((verdict) => ({ ...verdict, rollout: null })))
+    return err(blocked)
+  }
   const created = await room.ports.rollouts.create(prospect.draft, stamp)
   if (!created.ok) return created
-  return asked.start ? startAtOnce(prospect.draft, asked.reason, stamp, room) : ok(prospect.draft)
+  if (!asked.start) return ok(prospect.draft)
+  const started = await startAtOnce(prospect.draft, asked.reason, { stamp, room, isTried: false })
+  if (!started.ok) await withdraw(prospect.draft.id, stamp, room)
+  return started
+}
+
+/** Somebody was sooner: whoever was refused would not look for what is left half way, and another might start it. */
+async function withdraw(id: RolloutId, stamp: Stamp, room: Room): Promise<void> {
+  const at = await room.ports.rollouts.get(id)
+  // A live one does not take it.
+  if (at) await move(at, { kind: 'reject', actor: stamp.actor, reason: 'it could not be started at once' }, stamp, room)
 }
 
 const lastingFaults: readonly string[] = [
@@ -196,20 +209,21 @@ const lastingFaults: readonly string[] = [
 ]
 
 /** A gate before traffic that fails in mode abort ends it before it begins: its verdict is stored, and nothing moves. */
-async function refusedByGates(rollout: Rollout, early: readonly Verdict[], { ports }: Room): Promise<AdminRefusal | null> {
+function refusedByGates(early: readonly Verdict[]): Extract<AdminRefusal, { readonly reason: 'gate_failed' }> | null {
   const failed = early.filter(({ answer, mode }) => answer === 'fail' && mode === 'abort')
-  if (failed.length === 0) return null
-  // The rollout that it would have been has no row of its own.
-  await ports.verdicts.add(failed.map((verdict) => ({ ...verdict, rollout: rollout.generation > 1 ? verdict.rollout : null })))
-  return { reason: 'gate_failed', verdicts: failed }
+  return failed.length === 0 ? null : { reason: 'gate_failed', verdicts: failed }
 }
 
 /** As far as one person may go: where another must approve it waits for that. */
-async function startAtOnce(from: Rollout, reason: string, stamp: Stamp, room: Room): Said<Rollout> {
+async function startAtOnce(
+  from: Rollout,
+  reason: string,
+  { stamp, room, isTried }: { readonly stamp: Stamp; readonly room: Room; readonly isTried: boolean },
+): Said<Rollout> {
   const said = { actor: stamp.actor, reason }
   let at = from
   for (let kind = nextToStart(at); kind !== null; kind = nextToStart(at)) {
-    const moved = await move(at, { kind, ...said }, stamp, room)
+    const moved = isTried ? preview(at, { kind, ...said }, room) : await move(at, { kind, ...said }, stamp, room)
     if (!moved.ok) return moved
     at = moved.value.rollout
   }
@@ -241,24 +255,26 @@ async function commandOnce(at: Rollout, asked: RolloutCommand, stamp: Stamp, roo
   const said = await inputOf(at, asked, stamp, room)
   if (!said.ok) return said
   if (said.value.kind === 'start') {
-    const refusal = await startRefusal(at, room)
+    const refusal = await startRefusal(at, asked.dryRun, room)
     if (refusal) return err(refusal)
     const isEarly = at.phase === 'draft' || (at.phase === 'pending_approval' && !at.fourEyes)
-    if (isEarly && !asked.dryRun) return startAtOnce(at, asked.reason, stamp, room)
+    if (isEarly) return startAtOnce(at, asked.reason, { stamp, room, isTried: asked.dryRun })
   }
   const moved = asked.dryRun ? preview(at, said.value, room) : await move(at, said.value, stamp, room)
   return moved.ok ? ok(moved.value.rollout) : moved
 }
 
 /** What a start rests on is looked at when it starts, not when it was planned. */
-async function startRefusal(at: Rollout, room: Room): Promise<AdminRefusal | null> {
+async function startRefusal(at: Rollout, isTried: boolean, room: Room): Promise<AdminRefusal | null> {
   const request: RolloutRequest = { ...at, start: true, reason: '', steps: at.steps, gates: at.gates }
   const read = await readRequest(request, room)
   if (!read.ok) return read.error
   const prospect = await prospectOf(request, read.value, room, { actor: at.createdBy, id: at.id, salt: at.salt })
   const faults = refusalsOf(prospect.asked, prospect.world)
   if (faults.length > 0) return { reason: 'plan_refused', faults }
-  return refusedByGates(at, prospect.early, room)
+  const blocked = refusedByGates(prospect.early)
+  if (blocked && !isTried) await room.ports.verdicts.add(blocked.verdicts)
+  return blocked
 }
 
 async function inputOf(at: Rollout, asked: RolloutCommand, { actor }: Stamp, { ports }: Room): Said<Command> {
@@ -281,7 +297,9 @@ async function inputOf(at: Rollout, asked: RolloutCommand, { actor }: Stamp, { p
 }
 
 function preview(at: Rollout, input: Command, { catalogue, state, ports }: Room): Result<Moved, AdminRefusal> {
-  const moved = next(at, input, nowOf(at, sceneOf(at, catalogue, state, ports.clock.nowMs())))
+  // The way back needs room on the version that it leads to.
+  const about = input.kind === 'rollback' && at.phase === 'succeeded' ? { ...at, from: at.to, to: input.to } : at
+  const moved = next(at, input, nowOf(about, sceneOf(at, catalogue, state, ports.clock.nowMs())))
   return moved.ok ? moved : err(refusalFor(moved.error))
 }
 

@@ -162,8 +162,11 @@ export function endpointsToWarm(around: Pick<Around, 'catalogue'>, rollouts: rea
 
 // ---- Trouble, and the end of an abort ----
 
-export function troubleNow(around: Around, { model, to }: Rollout): Trouble {
-  const standing = endpointsOf(around, model).map((endpoint) => ({
+/** By the versions that serve as stable somewhere: what is left of others, or another environment's canary, is nobody's way to the fleet. */
+export function troubleNow(around: Around, { model, from, to }: Rollout): Trouble {
+  const serving = new Set(around.catalogue.aliases.filter((alias) => alias.model === model).map(({ stable }) => stable)).add(from).add(to)
+  const members = endpointsOf(around, model).filter(({ version }) => serving.has(version))
+  const standing = members.map((endpoint) => ({
     region: endpoint.region,
     version: endpoint.version,
     slots: endpoint.slots,
@@ -196,6 +199,12 @@ export function canaryInFlight(around: Around, rollout: Rollout): number {
   const own = endpointsOf(around, model).filter(({ version }) => version === to)
   return own.reduce((sum, endpoint) => sum + (loadOf(around, endpoint)?.inFlight ?? 0), 0)
 }
+
+/** Whether the ledgers of all the canary's endpoints have lately said what these hold. */
+export const isCanaryHeard = (around: Around, { model, to }: Rollout): boolean =>
+  endpointsOf(around, model)
+    .filter(({ version }) => version === to)
+    .every((endpoint) => !isQuiet(around, model, endpoint.region) && loadOf(around, endpoint) !== null)
 
 /** The part of the ledgers, in 1/10,000, that have been told of this generation of the snapshot: what counts where nobody asks for anything. */
 export function ledgersBpOf(around: Around, model: ModelName, generation: number): number {

@@ -10,15 +10,25 @@ import { aliasNameOf, writeNameOf } from '../shared/wire/trial.ts'
 import type { Catalogue, LoopState, OpenRollout, Stamp } from './facts.ts'
 import type { LoopPorts } from './ports.ts'
 import { askEarly } from './rollout-gates.ts'
-import { canaryInFlight, isReadable, isWhole, ledgersBpOf, regionsNow, regionsOf, troubleNow, type Around } from './rollout-world.ts'
+import {
+  canaryInFlight,
+  isCanaryHeard,
+  isReadable,
+  isWhole,
+  ledgersBpOf,
+  regionsNow,
+  regionsOf,
+  troubleNow,
+  type Around,
+} from './rollout-world.ts'
 import type { Moved } from './rollout/change.ts'
-import { failureOf, jointOf, saidBy, storedOf, type Said } from './rollout/joint.ts'
+import { failureOf, jointOf, modeOf, saidBy, storedOf, type Said } from './rollout/joint.ts'
 import type { Trouble } from './rollout/judgement.ts'
 import { bakeOf, look, noLook, sayNow, type KeptLook, type Seen } from './rollout/look.ts'
 import { dueOf, next } from './rollout/machine.ts'
 import { weightBpMaxOf } from './rollout/plan.ts'
 import { controller, isOver, type Event, type Now, type Rollout } from './rollout/record.ts'
-import { isMature, judgedSince, trafficBpOf, type Pairing } from './rollout/trials.ts'
+import { arrivalsPerSOf, isMature, judgedSince, trafficBpOf, type Pairing } from './rollout/trials.ts'
 import type { Verdict as LiveVerdict } from './rollout/verdict.ts'
 
 /** Something to tell the machine, and the verdicts it rests on. */
@@ -37,37 +47,70 @@ export function sceneOf(rollout: Rollout, catalogue: Catalogue, state: LoopState
   return { ...around, trouble: troubleNow(around, rollout), asked: state.gatesAskedAtMs }
 }
 
-/** Looks at every open rollout. True when something was stored that others must hear of. */
+/**
+ * Looks at every open rollout. True when something was stored that others must hear of. Where the database is away the last known ones are
+ * looked at, so that nothing is missed, and none is moved; once it was silent nobody waits for it again in this turn.
+ */
 export async function rollOut(catalogue: Catalogue, state: LoopState, ports: LoopPorts): Promise<boolean> {
-  const open = await readOpen(catalogue, state, ports)
+  const { open, fault } = await readOpen(catalogue, state, ports)
   const looks = new Map<RolloutId, KeptLook>()
   const errors = new Map<RolloutId, string>()
-  let isMoved = false
+  let [isMoved, away] = [false, fault]
   for (const each of open) {
-    const before = state.looks.get(each.rollout.id) ?? noLook
-    looks.set(each.rollout.id, before)
+    const { id } = each.rollout
+    const before = state.looks.get(id) ?? noLook
+    looks.set(id, before)
     try {
-      const after = await advance(each, before, sceneOf(each.rollout, catalogue, state, ports.clock.nowMs()), ports)
-      looks.set(each.rollout.id, after.look)
+      const scene = sceneOf(each.rollout, catalogue, state, ports.clock.nowMs())
+      const looked = lookAt(each, before, scene)
+      looks.set(id, looked)
+      if (away) throw away
+      const after = await advance(each, looked, scene, ports)
+      looks.set(id, after.look)
       isMoved = isMoved || after.isMoved
     } catch (cause) {
-      errors.set(each.rollout.id, cause instanceof Error ? cause.message : String(cause))
-      // What was asked of the database may have happened.
-      state.rollouts = null
+      errors.set(id, cause instanceof Error ? cause.message : String(cause))
+      if (cause instanceof Silence) away = cause
     }
   }
   state.looks = looks
   state.rolloutErrors = errors
-  if (isMoved) state.rollouts = null
+  for (const id of state.gatesAskedAtMs.keys()) if (!looks.has(id)) state.gatesAskedAtMs.delete(id)
+  // What was asked of the database may have happened.
+  if (isMoved || errors.size > 0) state.rollouts = { seq: neverSeq, open }
   await keepLooks(state, ports)
   return isMoved
 }
 
-async function readOpen(catalogue: Catalogue, state: LoopState, ports: LoopPorts): Promise<readonly OpenRollout[]> {
-  if (state.rollouts?.seq === catalogue.seq) return state.rollouts.open
-  const open = await ports.rollouts.open()
-  state.rollouts = { seq: catalogue.seq, open }
-  return open
+/** The catalogue never has this number: what is known is read again next turn. */
+const neverSeq = -1
+
+/** `fault`: they could not be read, and these are the last known. */
+async function readOpen(
+  catalogue: Catalogue,
+  state: LoopState,
+  ports: LoopPorts,
+): Promise<{ readonly open: readonly OpenRollout[]; readonly fault: Error | null }> {
+  if (state.rollouts?.seq === catalogue.seq) return { open: state.rollouts.open, fault: null }
+  try {
+    const open = await answered(ports.rollouts.open(), ports)
+    state.rollouts = { seq: catalogue.seq, open }
+    return { open, fault: null }
+  } catch (cause) {
+    if (!state.rollouts) throw cause
+    return { open: state.rollouts.open, fault: cause instanceof Error ? cause : new Error(String(cause)) }
+  }
+}
+
+/** The database said nothing in time. */
+class Silence extends Error {}
+
+/** What the database says. Throws Silence: then what was asked may have happened. */
+async function answered<T>(asked: Promise<T>, { timer }: Pick<LoopPorts, 'timer'>): Promise<T> {
+  const late = Symbol('late')
+  const said = await within<T, typeof late>(asked, limits.rolloutCommitMsMax, late, timer)
+  if (said === late) throw new Silence(`the database gave no answer in ${limits.rolloutCommitMsMax} ms`)
+  return said
 }
 
 /** Stores what judges remember, when it changed. */
@@ -89,18 +132,24 @@ export const pairingOf = ({ id, environment, model, from, to }: Rollout): Pairin
 /** The time, and the room for the canary. */
 export function nowOf(rollout: Rollout, around: Around): Now {
   const regions = regionsNow(around, rollout, { stable: rollout.from, canary: rollout.to, weightBp: rollout.weightBp })
-  return { atMs: around.nowMs, weightBpMax: weightBpMaxOf(regions) }
+  // After a restart nobody has told yet how much traffic there is: that is no room.
+  const isTold =
+    regions.length === 0 ||
+    regions.some(({ region }) => arrivalsPerSOf(around.trials, pairingOf(rollout).alias, region, around.nowMs) !== null)
+  return { atMs: around.nowMs, weightBpMax: isTold ? weightBpMaxOf(regions) : null }
 }
 
-async function advance(open: OpenRollout, before: KeptLook, scene: Scene, ports: LoopPorts): Promise<Advanced> {
+const lookAt = (open: OpenRollout, before: KeptLook, scene: Scene): KeptLook =>
+  look(before, open.rollout, pairingOf(open.rollout), seenBy(open, scene))
+
+async function advance(open: OpenRollout, looked: KeptLook, scene: Scene, ports: LoopPorts): Promise<Advanced> {
   const { rollout } = open
-  const looked = look(before, rollout, pairingOf(rollout), seenBy(open, scene))
   const kept = await withEarly(open, looked, scene, ports)
   for (const telling of tellingsOf(rollout, kept, scene)) {
     const moved = next(rollout, telling.event, nowOf(rollout, scene))
     if (!moved.ok) continue
-    await store(rollout, moved.value, telling, ports)
-    return { isMoved: true, look: withTold(kept, telling.event) }
+    const isStored = await store(rollout, moved.value, telling, ports)
+    return { isMoved: true, look: isStored ? withTold(kept, telling.event) : kept }
   }
   return { isMoved: false, look: kept }
 }
@@ -114,8 +163,8 @@ const seenBy = ({ rollout, objectives }: OpenRollout, scene: Scene): Seen => ({
   nowMs: scene.nowMs,
 })
 
-/** Throws when the change may not have been stored; where another was quicker, what there is now is found next turn. */
-async function store(rollout: Rollout, moved: Moved, { event, verdicts }: Telling, ports: LoopPorts): Promise<void> {
+/** Throws when the change may not have been stored. False: another was quicker, and what there is now is found next turn. */
+async function store(rollout: Rollout, moved: Moved, { event, verdicts }: Telling, ports: LoopPorts): Promise<boolean> {
   const { generation, last } = moved.rollout
   const stamp: Stamp = {
     atMs: ports.clock.nowMs(),
@@ -123,23 +172,22 @@ async function store(rollout: Rollout, moved: Moved, { event, verdicts }: Tellin
     requestId: `${rollout.id}/${generation}`,
     reason: last?.detail ?? null,
   }
-  const committing = ports.rollouts.commit(rollout, moved, { verdicts: verdicts(generation) }, stamp)
-  const committed = await within<Awaited<typeof committing>, null>(committing, limits.rolloutCommitMsMax, null, ports.timer)
-  if (committed === null) throw new Error(`the database gave no answer in ${limits.rolloutCommitMsMax} ms`)
+  const committed = await answered(ports.rollouts.commit(rollout, moved, { verdicts: verdicts(generation) }, stamp), ports)
   if (!committed.ok && committed.error.reason !== 'generation_mismatch')
     throw new Error(`${event.kind}: ${JSON.stringify(committed.error)}`)
+  return committed.ok
 }
 
 /** The early gates as they answer now, where they matter; a verdict that says something new is stored. */
 async function withEarly(open: OpenRollout, kept: KeptLook, scene: Scene, ports: LoopPorts): Promise<KeptLook> {
   const { rollout } = open
   if (!asksEarly(rollout)) return kept
-  if (scene.nowMs - (scene.asked.get(rollout.id) ?? 0) < limits.gatesAskedEveryMs) return kept
+  if (Math.abs(scene.nowMs - (scene.asked.get(rollout.id) ?? 0)) < limits.gatesAskedEveryMs) return kept
   scene.asked.set(rollout.id, scene.nowMs)
-  const asked = await askEarly(open, scene, `g${rollout.generation}.${scene.nowMs}`, ports)
+  const asked = await answered(askEarly(open, scene, `g${rollout.generation}.${scene.nowMs}`, ports), ports)
   const news = asked.filter((verdict) => kept.stored[verdict.gate] !== signatureOf(verdict))
   if (news.length === 0) return kept
-  await ports.verdicts.add(news)
+  await answered(ports.verdicts.add(news), ports)
   const stored = { ...kept.stored, ...Object.fromEntries(news.map((verdict) => [verdict.gate, signatureOf(verdict)])) }
   return { ...kept, stored, early: asked.map((verdict) => news.find(({ gate }) => gate === verdict.gate) ?? known(kept, verdict)) }
 }
@@ -179,8 +227,10 @@ function tellingsOf(rollout: Rollout, kept: KeptLook, scene: Scene): readonly Te
   ]
 }
 
+/** Nobody can leave a copy: while there are only copies, who left early says nothing. */
 function liveNow(rollout: Rollout, kept: KeptLook, { trials, nowMs }: Scene): readonly LiveVerdict[] {
-  return sayNow(kept, bakeOf(rollout, nowMs), pairingOf(rollout), trials, nowMs)
+  const said = sayNow(kept, bakeOf(rollout, nowMs), pairingOf(rollout), trials, nowMs)
+  return rollout.steps[rollout.stepIndex]?.kind === 'shadow' ? said.filter(({ metric }) => metric !== 'early_abort') : said
 }
 
 /** What fails, in any phase in which the canary may do harm or is about to get traffic. */
@@ -221,7 +271,8 @@ function progress(rollout: Rollout, kept: KeptLook, scene: Scene): readonly Tell
     case 'judging':
       return judging(rollout, kept, scene)
     case 'aborting':
-      return [{ event: drainedBy(rollout, scene), verdicts: nothing }]
+      // Of a silent ledger nobody knows what the canary still holds there.
+      return isCanaryHeard(scene, rollout) ? [{ event: drainedBy(rollout, scene), verdicts: nothing }] : []
     default:
       return []
   }
@@ -272,7 +323,7 @@ const isTroubled = ({ trouble }: Scene): boolean => trouble.fleet || trouble.reg
 function judging(rollout: Rollout, kept: KeptLook, scene: Scene): readonly Telling[] {
   const step = rollout.steps[rollout.stepIndex]
   const isAnalysis = step?.kind === 'analysis'
-  const live = isAnalysis ? analysed(rollout, kept, scene, step.gates) : liveNow(rollout, kept, scene)
+  const live = isAnalysis ? analysed(rollout, kept, scene, step.gates) : asProof(rollout, liveNow(rollout, kept, scene))
   const early = isAnalysis ? kept.early.filter(({ gate }) => step.gates.includes(gate)) : []
   const said = [...saidOf(early), ...saidBy(rollout, live)].filter(({ gate }) => !isAnalysis || step.gates.includes(gate))
   const missing = isAnalysis ? step.gates.filter((gate) => !said.some((each) => each.gate === gate)) : []
@@ -283,6 +334,16 @@ function judging(rollout: Rollout, kept: KeptLook, scene: Scene): readonly Telli
   return [{ event: { kind: 'verdict', ...joint }, verdicts: (generation) => [...early, ...storedOf(rollout, live, String(generation))] }]
 }
 
+/**
+ * Where a step asks for a proof, harm or missing data stands against it also where harm alone is only observed: a note must not take the
+ * proof's place.
+ */
+function asProof(rollout: Rollout, said: readonly LiveVerdict[]): readonly LiveVerdict[] {
+  const step = rollout.steps[rollout.stepIndex]
+  const isAsked = step?.kind === 'weight' && step.proof && modeOf(rollout, 'no_harm') === 'observe'
+  return isAsked ? said.map((each) => (each.gate === 'no_harm' ? { ...each, gate: 'not_worse' } : each)) : said
+}
+
 /** What live gates say in an analysis: over the whole rollout so far, each gate that is named for itself. */
 function analysed(rollout: Rollout, kept: KeptLook, { trials, nowMs }: Scene, gates: readonly string[]): readonly LiveVerdict[] {
   if (kept.judgement === null) return []
@@ -291,7 +352,8 @@ function analysed(rollout: Rollout, kept: KeptLook, { trials, nowMs }: Scene, ga
   const harm = said(false)
   const failed = harm.filter(({ gate, answer }) => gate === 'fast_guard' && answer === 'fail')
   const errors = harm.find(({ metric }) => metric === 'hard_error')
-  const guard = failed.length > 0 || !errors ? failed : [{ ...errors, gate: 'fast_guard' as const, reason: 'hard errors are bearable' }]
+  const reason = errors?.answer === 'pass' ? 'hard errors are bearable' : (errors?.reason ?? '')
+  const guard = failed.length > 0 || !errors ? failed : [{ ...errors, gate: 'fast_guard' as const, reason }]
   return [
     ...(gates.includes('fast_guard') ? guard : []),
     ...(gates.includes('no_harm') ? harm.filter(({ gate }) => gate === 'no_harm') : []),
@@ -311,7 +373,7 @@ function due(rollout: Rollout, { judgement }: KeptLook, scene: Scene): readonly 
       return []
     case 'bake_over': {
       const endsAtMs = rollout.bakeEndsAtMs ?? nowMs
-      const isCertain = isMature(trials, pairingOf(rollout), endsAtMs - limits.rolloutBlockMs, nowMs)
+      const isCertain = isMature(trials, pairingOf(rollout), endsAtMs, nowMs)
       const requests = judgement?.sums.hard_error?.bake.canary.requests ?? 0
       return isCertain ? tell({ kind, canaryRequests: requests }) : []
     }

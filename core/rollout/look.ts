@@ -58,16 +58,27 @@ const isJudged = ({ phase, stepIndex }: Rollout): boolean => judgedPhases.includ
 /** The memory after this turn; the same object where nothing changed. */
 export function look(before: KeptLook, rollout: Rollout, pairing: Pairing, seen: Seen): KeptLook {
   if (!isJudged(rollout) || rollout.steps.length === 0) return before
-  const begun = before.judgement === null ? begin(before, rollout, pairing, seen) : before
+  const begun = isUntouched(before.judgement) ? begin(before, rollout, pairing, seen) : before
   return takeIn(counted(begun, rollout), pairing, seen)
 }
 
-/** Metrics, limits and regions are fixed here. */
+/** No request of the canary has counted yet. */
+const isUntouched = (judgement: Judgement | null): boolean => (judgement?.sums.hard_error?.total.canary.requests ?? 0) === 0
+
+/**
+ * Metrics, limits and regions: fixed with the canary's first request that counts. Until then what stable does may still be learnt, as after
+ * a restart, in which all that it did before was forgotten.
+ */
 function begin(before: KeptLook, rollout: Rollout, { alias, stable }: Pairing, seen: Seen): KeptLook {
   const usual = usualOf(seen.trials, alias, stable)
   const { metrics, bounds, skipped } = judgeableOf(usual, seen.objectives, rollout.steps)
   if (seen.regions.length === 0) return before
-  const judgement = beginJudgement({ metrics, regions: seen.regions, plannedRequests: rollout.plannedRequests }, seen.nowMs)
+  const known = before.judgement
+  const fixed = (judged: readonly string[], by: Bounds, regions: readonly string[]): string => JSON.stringify([judged, by, regions])
+  const now = fixed(metrics, bounds, seen.regions)
+  if (known && fixed(Object.keys(known.sums), before.bounds, known.regions) === now) return before
+  const fresh = beginJudgement({ metrics, regions: seen.regions, plannedRequests: rollout.plannedRequests }, seen.nowMs)
+  const judgement = known ? { ...fresh, clearFromMs: known.clearFromMs, unmeasured: known.unmeasured } : fresh
   return { ...before, judgement, bounds, skipped }
 }
 
@@ -111,9 +122,15 @@ export function bakeOf(rollout: Rollout, nowMs: number): Bake {
   }
 }
 
-/** What the judge says now: the guard by everything that has left, the rest by what is certain. */
+/**
+ * What the judge says now: the guard by everything that has left, the rest by what is certain. Of a slot that had begun before a restart only
+ * the late ends are known, and they are the worst. Beside a guard that fails stands what the other gates say of hard errors: it may be one
+ * that is only observed.
+ */
 export function sayNow({ judgement }: KeptLook, bake: Bake, pairing: Pairing, trials: Trials, nowMs: number): readonly Verdict[] {
   if (judgement === null) return []
-  const guard = guardNow(slotsOf(trials, pairing), judgement.clearFromMs)
-  return verdictsOf({ ...judgement, guard }, bake, nowMs)
+  const known = slotsOf(trials, pairing).filter(({ slotMs }) => slotMs >= trials.sinceMs)
+  const guard = guardNow(known, judgement.clearFromMs)
+  const guarded = verdictsOf({ ...judgement, guard }, bake, nowMs).filter(({ gate }) => gate === 'fast_guard')
+  return [...guarded, ...verdictsOf({ ...judgement, guard: {} }, bake, nowMs)]
 }

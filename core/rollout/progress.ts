@@ -11,8 +11,11 @@ export function approved({ at, input }: On<'approve'>): Answer {
   return isSameEyes(at, input.actor) ?? ok({ to: 'approved', because: 'approved' })
 }
 
+/** Capitals make nobody another person. */
+const isSameName = (one: string, other: string): boolean => one.trim().toLowerCase() === other.trim().toLowerCase()
+
 function isSameEyes({ fourEyes, createdBy }: Rollout, actor: string): Answer | null {
-  if (!fourEyes || actor !== createdBy) return null
+  if (!fourEyes || !isSameName(actor, createdBy)) return null
   return err({ reason: 'second_approver_missing', detail: `"${createdBy}" made this rollout, so somebody else must approve it` })
 }
 
@@ -177,7 +180,7 @@ export function promoted(scene: On<'promote'>): Answer {
 export function promotedFully(scene: On<'promote_full'>): Answer {
   const { at, input } = scene
   if (!input.scopes.includes(promoteFullScope)) return err({ reason: 'scope_missing', scope: promoteFullScope })
-  if (!input.approver?.trim() || input.approver === input.actor) {
+  if (!input.approver?.trim() || isSameName(input.approver, input.actor)) {
     return err({ reason: 'second_approver_missing', detail: 'name somebody else who approves that steps and gates are passed over' })
   }
   return at.warm ? enter(scene, at.steps.length, `promoted in full, approved by ${input.approver}`) : err({ reason: 'not_warm' })

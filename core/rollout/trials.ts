@@ -87,7 +87,7 @@ export function forgetTrials(trials: Trials, aliases: ReadonlySet<AliasName>, no
       for (const slotMs of slots.keys()) if (Math.abs(nowMs - slotMs) > limits.rolloutBlockLateMsMax) slots.delete(slotMs)
     }
     for (const [version, minutes] of alias.minutes) {
-      const young = minutes.filter(({ fromMs }) => nowMs - fromMs <= limits.trialUsualMs)
+      const young = minutes.filter(({ fromMs }) => Math.abs(nowMs - fromMs) <= limits.trialUsualMs)
       if (young.length > 0) alias.minutes.set(version, young)
       else alias.minutes.delete(version)
     }
@@ -223,7 +223,8 @@ export function slotsOf(trials: Trials, { alias, stable, canary, rollout }: Pair
   const found: SlotArms[] = []
   for (const [region, slots] of trials.aliases.get(alias)?.regions ?? []) {
     for (const [slotMs, slot] of slots) {
-      const tallies = [...slot.values()]
+      // Nobody can leave a copy before its first token.
+      const tallies = [...slot.values()].map((tally) => (tally.shadow ? { ...tally, earlyAborts: noPart } : tally))
       const arms = {
         stable: sumOf(tallies.filter(({ version, shadow }) => version === stable && !shadow)),
         canary: sumOf(tallies.filter(({ version, write }) => version === canary && rolloutOf(write) === rollout)),

@@ -26,9 +26,12 @@ afterAll(() => scene.close())
 
 const evaluate = async (version: string): Promise<number> => {
   const key = keys.development ?? ''
-  const told = await scene.must(['eval', version, '--env', 'development', '--set', set, '--api-key', key, '--concurrency', '4'])
-  const { scores } = (told as { readonly report: { readonly scores: { readonly accuracy: number } } }).report
-  return scores.accuracy
+  await scene.must(['eval', version, '--env', 'development', '--set', set, '--api-key', key, '--concurrency', '4'])
+  const { items } = (await scene.ask('GET', `reports?version=${version}`)) as {
+    readonly items: readonly { readonly answered: number; readonly scores: { readonly accuracy: number } }[]
+  }
+  expect(items[0]?.answered).toBe(1_000)
+  return items[0]?.scores.accuracy ?? 0
 }
 
 it('four files on the whole held-out set, through the platform: 0.99 passes two and refuses one, 0.999 two', async () => {
