@@ -109,15 +109,18 @@ export class RolloutWorld {
   async turns(count: number): Promise<void> {
     for (let number = 0; number < count; number++) {
       this.#tellTraffic()
-      const turning = turn(this.state, this.ports, new AbortController().signal)
       const watching = { isOver: false }
-      await Promise.race([turning, this.#untilDead(watching)])
+      await Promise.race([this.#turn(), this.#untilDead(watching)])
       watching.isOver = true
       if (this.#life.dead) return
-      await Promise.all([this.state.deploying, this.state.notifying, this.state.appending, this.state.copying])
       if (this.state.lastTurn?.error && this.silent.size === 0) throw new Error(`the turn failed: ${this.state.lastTurn.error}`)
       this.nowMs += limits.turnMs
     }
+  }
+
+  async #turn(): Promise<void> {
+    await turn(this.state, this.ports, new AbortController().signal)
+    await Promise.all([this.state.deploying, this.state.notifying, this.state.appending, this.state.copying])
   }
 
   /** Turns until it is so; fails after `secondsMax`. */
@@ -170,6 +173,13 @@ export class RolloutWorld {
     const { actor = 'grace', ...rest } = more
     const usual = { reason: 'a test', approver: null, to: null, scopes: [], generation: null, dryRun: false }
     return command(id, { command: name, ...usual, ...rest }, this.by(actor), this.room)
+  }
+
+  /** Waits for an answer, or until nobody is left to give one. */
+  async hear(answer: Promise<unknown>): Promise<void> {
+    const watching = { isOver: false }
+    await Promise.race([answer, this.#untilDead(watching)])
+    watching.isOver = true
   }
 
   // ---- What there is ----

@@ -100,7 +100,7 @@ async function rollOut(environment: Environment, ...each: readonly string[]): Pr
 it.each<readonly [Environment, readonly string[]]>([
   ['development', ['shadow=100%,for=2s', 'weight=50%,bake=2s,min=30', 'weight=100%,bake=2s,min=30']],
   ['staging', ['weight=50%,bake=2s,min=30']],
-  ['production', ['weight=10%,bake=2s,min=30', 'weight=50%,bake=2s,min=30']],
+  ['production', ['weight=25%,bake=15s,min=30', 'weight=50%,bake=2s,min=30']],
 ])(
   'a better version reaches all of %s, and no request fails',
   async (environment, each) => {

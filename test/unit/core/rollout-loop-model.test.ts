@@ -52,15 +52,20 @@ describe('a crash at any call outside, and another life', () => {
         arm()
       }
       await mustHold(world, id)
-      return ends.includes((await world.rollout(id)).phase)
+      const { phase } = await world.rollout(id)
+      // What began before a crash is not judged: so short a bake may be left with too little, and then a person is asked.
+      if (phase === 'paused' && world.state.catalogue) await world.hear(world.say(id, 'resume'))
+      return ends.includes(phase)
     }, 600)
-    if (world.isDead) world.wake()
-    await world.turns(60)
+    for (let seconds = 0; seconds < 90; seconds++) {
+      if (world.isDead) world.wake()
+      await world.turns(1)
+    }
     await mustHold(world, id)
     const alias = await world.alias()
     return {
       phase: (await world.rollout(id)).phase,
-      inputs: (await world.stores.rollouts.transitions(id)).filter(({ input }) => input !== 'bake_over').map(({ to }) => to),
+      // The way may differ, for the guard's last minutes are forgotten; not where it leads.
       alias: { stable: alias.stable, canary: alias.canary, weightBp: alias.weightBp, shadowBp: alias.shadowBp },
       removed: [...new Set(world.removed)].toSorted(),
       undone: (await world.stores.outbox.undone(['deploy', 'undeploy', 'notify', 'outbox'], 100)).length,
@@ -82,7 +87,7 @@ describe('a crash at any call outside, and another life', () => {
             expect(await ride(isBad, crashes)).toEqual(usual)
           },
         ),
-        { numRuns: 8, seed: 7 },
+        { numRuns: 25, seed: 7 },
       )
     },
     90_000,
@@ -121,8 +126,7 @@ describe('people who say anything at any time', () => {
             if (world.isDead) world.wake()
             if (!world.state.catalogue) await turn()
             // A call that dies on the way is one of which nobody hears the answer.
-            const answer = world.say(id, each.command, { approver: 'ada', scopes: [promoteFullScope] })
-            await Promise.race([answer, new Promise((resolve) => setTimeout(resolve, 20))])
+            await world.hear(world.say(id, each.command, { approver: 'ada', scopes: [promoteFullScope] }))
             await mustHold(world, id)
           }
         }
@@ -133,14 +137,14 @@ describe('people who say anything at any time', () => {
           const { phase, pause } = await world.rollout(id)
           if (ends.includes(phase)) return true
           if (!world.state.catalogue) return false
-          if (phase === 'draft' || phase === 'pending_approval' || phase === 'approved') await world.say(id, 'start')
-          if (phase === 'paused') await world.say(id, pause?.awaits === 'approval' ? 'approve' : 'resume')
+          if (phase === 'draft' || phase === 'pending_approval' || phase === 'approved') await world.hear(world.say(id, 'start'))
+          if (phase === 'paused') await world.hear(world.say(id, pause?.awaits === 'approval' ? 'approve' : 'resume'))
           return false
         }, 900)
         const { phase } = await world.rollout(id)
         if (phase === 'succeeded') expect((await world.alias()).stable).not.toBe(v1)
       }),
-      { numRuns: 10, seed: 11 },
+      { numRuns: 40, seed: 11 },
     )
   }, 120_000)
 })
