@@ -82,7 +82,7 @@ const live = (so: Partial<Verdict> = {}): Verdict => ({
 })
 
 describe('what is stored', () => {
-  const { rollout } = new Ride([weight(100)]).through()
+  const { rollout } = new Ride([weight(100)]).begin()
   it('a check has both rates, both samples, the threshold and the interval', () => {
     expect(checkOf(live())).toEqual({
       metric: 'hard_error',
