@@ -2,7 +2,7 @@
 // known; stores before it answers. The next turn, which follows at once, does what comes of it.
 
 import { limits } from '../shared/limits.ts'
-import type { ModelName, RolloutId, VersionId } from '../shared/ids.ts'
+import type { RolloutId, VersionId } from '../shared/ids.ts'
 import type { AdminRefusal } from '../shared/refusal.ts'
 import { err, ok, type Result } from '../shared/result.ts'
 import { gateNames, isLive, type GateName, type Verdict } from '../shared/wire/gate.ts'
@@ -137,7 +137,7 @@ function draftFor(
 
 /** Targets of the model where the version does not stand yet: deploying it there is the first thing a rollout does. */
 async function placesOf({ model, to }: Rollout, { ports, catalogue }: Room): Promise<readonly PlannedPlace[]> {
-  const targets = await ports.deployments.targetsOf(model as ModelName)
+  const targets = await ports.deployments.targetsOf(model)
   const standing = new Set(catalogue.endpoints.filter(({ version }) => version === to).map(({ id }) => id))
   const rows = await ports.deployments.list({ version: to, afterKey: null, limit: limits.deploymentsOfVersionMax })
   const made = new Set(rows.filter(({ endpoint }) => endpoint !== null && standing.has(endpoint)).map(({ target }) => target))

@@ -65,7 +65,10 @@ export async function rollOut(catalogue: Catalogue, state: LoopState, ports: Loo
       const looked = lookAt(each, before, scene)
       looks.set(id, looked)
       if (away) throw away
-      const after = await advance(each, looked, scene, ports)
+      // What the gates said stands, and is not stored again, also where the change that follows from it could not be stored.
+      const kept = await withEarly(each, looked, scene, ports)
+      looks.set(id, kept)
+      const after = await advance(each.rollout, kept, scene, ports)
       looks.set(id, after.look)
       isMoved = isMoved || after.isMoved
     } catch (cause) {
@@ -142,9 +145,7 @@ export function nowOf(rollout: Rollout, around: Around): Now {
 const lookAt = (open: OpenRollout, before: KeptLook, scene: Scene): KeptLook =>
   look(before, open.rollout, pairingOf(open.rollout), seenBy(open, scene))
 
-async function advance(open: OpenRollout, looked: KeptLook, scene: Scene, ports: LoopPorts): Promise<Advanced> {
-  const { rollout } = open
-  const kept = await withEarly(open, looked, scene, ports)
+async function advance(rollout: Rollout, kept: KeptLook, scene: Scene, ports: LoopPorts): Promise<Advanced> {
   for (const telling of tellingsOf(rollout, kept, scene)) {
     const moved = next(rollout, telling.event, nowOf(rollout, scene))
     if (!moved.ok) continue

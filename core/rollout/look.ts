@@ -5,6 +5,7 @@ import type { RegionName } from '../../shared/ids.ts'
 import type { Verdict as StoredVerdict } from '../../shared/wire/gate.ts'
 import { blockOf, guardNow, judgeableOf, type Bounds, type Judgeable } from './arms.ts'
 import type { Metric } from './blocks.ts'
+import { bakeMsOf, stepOf } from './change.ts'
 import { beginBake, beginJudgement, observe, type Judgement, type Trouble } from './judgement.ts'
 import type { Rollout } from './record.ts'
 import { isWhole, slotsOf, usualOf, type Pairing, type Trials } from './trials.ts'
@@ -112,14 +113,17 @@ const isFresh = ({ seen }: Judgement, { region, slotMs }: { readonly region: Reg
 
 /** The bake of the step under way, as verdicts want it; of an analysis, one that is over. */
 export function bakeOf(rollout: Rollout, nowMs: number): Bake {
-  const step = rollout.steps[rollout.stepIndex]
+  const step = stepOf(rollout)
   const minRequests = step?.kind === 'weight' ? step.minRequests : 0
-  const isOn = rollout.phase === 'shifting' || rollout.phase === 'baking'
-  return {
-    minRequests,
-    endsAtMs: isOn ? (rollout.bakeEndsAtMs ?? Number.POSITIVE_INFINITY) : nowMs,
-    proof: step?.kind === 'weight' && step.proof,
-  }
+  return { minRequests, endsAtMs: nowMs + leftMsOf(rollout, nowMs), proof: step?.kind === 'weight' && step.proof }
+}
+
+/** What is left of a bake; of one that has not begun, or that a pause holds up, what it will have. */
+function leftMsOf(rollout: Rollout, nowMs: number): number {
+  const { phase, pause, bakeEndsAtMs } = rollout
+  if (phase === 'baking') return (bakeEndsAtMs ?? nowMs) - nowMs
+  if (phase === 'shifting' || pause?.back.to === 'shifting') return bakeMsOf(stepOf(rollout))
+  return pause?.back.to === 'baking' ? pause.back.leftMs : 0
 }
 
 /**

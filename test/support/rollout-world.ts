@@ -23,8 +23,8 @@ export const atlas = 'atlas' as ModelName
 export const v1 = 'atlas-1' as VersionId
 export const v2 = 'atlas-2' as VersionId
 
-/** What becomes of a request: chances of each, and the time to its first token. */
-export type Behaviour = { readonly errors: number; readonly empty: number; readonly ttftMs: number }
+/** What becomes of a request: chances of each, and the time to its first token. `broken`: of answers to a schema; absent: nobody asks for one. */
+export type Behaviour = { readonly errors: number; readonly empty: number; readonly ttftMs: number; readonly broken?: number }
 export const sound: Behaviour = { errors: 0.01, empty: 0.002, ttftMs: 100 }
 
 type Stores = Awaited<ReturnType<typeof furnished>>
@@ -78,7 +78,10 @@ export class RolloutWorld {
     for (const region of regionNames) {
       const { kind, url, slots, operations, options } = targetDraft(region)
       await stores.make('endpoint', {
-        ...{ kind, url, operations, options },
+        kind,
+        url,
+        operations,
+        options,
         id: `${region}-stable` as EndpointId,
         region: region as RegionName,
         version: v1,
@@ -121,6 +124,16 @@ export class RolloutWorld {
   async #turn(): Promise<void> {
     await turn(this.state, this.ports, new AbortController().signal)
     await Promise.all([this.state.deploying, this.state.notifying, this.state.appending, this.state.copying])
+  }
+
+  /** Core is away for so long, and ledgers serve on: then another life of it. */
+  async away(seconds: number): Promise<void> {
+    for (let second = 0; second < seconds; second++) {
+      this.#tellTraffic()
+      this.nowMs += limits.turnMs
+    }
+    this.wake()
+    await this.turns(1)
   }
 
   /** Turns until it is so; fails after `secondsMax`. */
@@ -405,9 +418,10 @@ export class RolloutWorld {
   }
 
   #tally(alias: Alias, version: VersionId, region: string, shadow: boolean): TrialTally {
-    const { errors, empty, ttftMs } = this.behaviours.get(`${region} ${version}`) ?? this.behaviours.get(version) ?? sound
+    const { errors, empty, ttftMs, broken } = this.behaviours.get(`${region} ${version}`) ?? this.behaviours.get(version) ?? sound
     const isError = this.#random() < errors
     const isEmpty = this.#random() < empty
+    const isBroken = broken !== undefined && this.#random() < broken
     // A tail, so that a percentile means something.
     const tookMs = ttftMs * (1 - Math.log(1 - this.#random()))
     return {
@@ -420,7 +434,7 @@ export class RolloutWorld {
       judged: 1,
       hardErrors: isError ? 1 : 0,
       empty: { of: 1, bad: isEmpty ? 1 : 0 },
-      schema: noPart,
+      schema: broken === undefined ? noPart : { of: 1, bad: isBroken ? 1 : 0 },
       earlyAborts: noPart,
       ttft: isError ? {} : { [timeClassOf(tookMs)]: 1 },
       tpot: {},

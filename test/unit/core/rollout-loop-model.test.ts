@@ -142,6 +142,7 @@ describe('people who say anything at any time', () => {
           return false
         }, 900)
         const { phase } = await world.rollout(id)
+        expect(ends).toContain(phase)
         if (phase === 'succeeded') expect((await world.alias()).stable).not.toBe(v1)
       }),
       { numRuns: 40, seed: 11 },

@@ -35,22 +35,9 @@ describe('a sound version', () => {
       `${v2} - 0 0`,
     ])
     expect({ stable, canary, weightBp }).toEqual({ stable: v2, canary: null, weightBp: 0 })
-    expect(await world.phases(id)).toEqual([
-      ...[
-        'pending_approval',
-        'approved',
-        'warming',
-        'shifting',
-        'baking',
-        'judging',
-        'shifting',
-        'baking',
-        'judging',
-        'shifting',
-        'baking',
-      ],
-      ...['judging', 'promoting', 'succeeded'],
-    ])
+    const words =
+      'pending_approval approved warming shifting baking judging shifting baking judging shifting baking judging promoting succeeded'
+    expect(await world.phases(id)).toEqual(words.split(' '))
     expect((await world.deployments(v2)).map(({ state }) => state)).toEqual(['ready', 'ready', 'ready'])
     expect(world.removed).toEqual([])
   })
