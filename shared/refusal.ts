@@ -78,7 +78,10 @@ export type AdminRefusal =
   | { readonly reason: 'immutable'; readonly what: string; readonly allowed: string }
   | { readonly reason: 'controller_unreachable'; readonly afterMs: number }
   // New versions.
-  | { readonly reason: 'plan_refused'; readonly faults: readonly { readonly reason: string; readonly pointer: string; readonly detail: string }[] }
+  | {
+      readonly reason: 'plan_refused'
+      readonly faults: readonly { readonly reason: string; readonly pointer: string; readonly detail: string }[]
+    }
   /** The state machine's word (core/rollout/record.ts, RolloutRefusal): `why` is its reason. */
   | { readonly reason: 'rollout_refused'; readonly why: string; readonly detail: string; readonly allowed: readonly string[] }
   | { readonly reason: 'rollout_active'; readonly environment: string; readonly model: string; readonly rollout: string | null }

@@ -128,7 +128,10 @@ describe('the guard’s window', () => {
 
   it('sums slots of a minute, by region', () => {
     const canary = tally({ arrived: 2 })
-    const window = guardNow([arms({ canary }), arms({ slotMs: 70_000, canary }), arms({ slotMs: 120_000, canary }), arms({ region: iad, canary })], {})
+    const window = guardNow(
+      [arms({ canary }), arms({ slotMs: 70_000, canary }), arms({ slotMs: 120_000, canary }), arms({ region: iad, canary })],
+      {},
+    )
     expect(window[fra]?.map(({ fromMs, canary: { requests } }) => [fromMs, requests])).toEqual([
       [60_000, 4],
       [120_000, 2],
@@ -144,7 +147,9 @@ describe('the guard’s window', () => {
   })
 
   it('never grows beyond its minutes', () => {
-    const slots = Array.from({ length: 600 }, (_, number) => arms({ slotMs: number * limits.rolloutBlockMs, canary: tally({ arrived: 1 }) }))
+    const slots = Array.from({ length: 600 }, (_, number) =>
+      arms({ slotMs: number * limits.rolloutBlockMs, canary: tally({ arrived: 1 }) }),
+    )
     expect(guardNow(slots, {})[fra]).toHaveLength(limits.guardSlicesMax)
   })
 })

@@ -64,11 +64,7 @@ describe('a list of gates', () => {
       ],
       ['gates_invalid #/gates/1/gate', 'unknown_gate #/gates/2/gate'],
     ],
-    [
-      'too many',
-      Array.from({ length: limits.rolloutGatesMax + 1 }, () => ({ gate: 'load', mode: 'abort' })),
-      ['gates_invalid #/gates'],
-    ],
+    ['too many', Array.from({ length: limits.rolloutGatesMax + 1 }, () => ({ gate: 'load', mode: 'abort' })), ['gates_invalid #/gates']],
   ])('refused, with the field: %s', (_, value, faults) => {
     const read = readGates(value, false)
     expect(read.ok ? [] : read.error.map(({ reason, pointer }) => `${reason} ${pointer}`)).toEqual(faults)
@@ -174,7 +170,12 @@ describe('load', () => {
     requestsPerS: 30,
     durationMs: 10_000,
     // A spread, so that an interval is not a point.
-    samples: Array.from({ length: 300 }, (_, number) => ({ lateMs: 0, outcome: 'good' as const, ttftMs: ttftMs + (number % 20), tpotMs: 10 })),
+    samples: Array.from({ length: 300 }, (_, number) => ({
+      lateMs: 0,
+      outcome: 'good' as const,
+      ttftMs: ttftMs + (number % 20),
+      tpotMs: 10,
+    })),
     ...more,
   })
   const open = async (runs: readonly LoadRunReport[], objectives: object = { ttftP95MsMax: 300, tpotP95MsMax: 50, operatingPerS: 30 }) => {

@@ -57,7 +57,17 @@ describe('modes', () => {
     ['not_worse', 'observe'],
     ['fast_guard', 'abort'],
   ])('%s is in mode %s: as named; of those that are not, the guard alone has a say', (gate, mode) => {
-    expect(modeOf({ gates: [{ gate: 'accuracy', mode: 'pause' }, { gate: 'no_harm', mode: 'abort' }] }, gate)).toBe(mode)
+    expect(
+      modeOf(
+        {
+          gates: [
+            { gate: 'accuracy', mode: 'pause' },
+            { gate: 'no_harm', mode: 'abort' },
+          ],
+        },
+        gate,
+      ),
+    ).toBe(mode)
   })
 
   it('the guard that is named is in the mode that was said', () => {
@@ -109,7 +119,9 @@ describe('what is stored', () => {
       ],
       '7',
     )
-    expect(stored.map(({ id, gate, answer, mode, window, checks }) => [id, gate, answer, mode, window?.fromMs, window?.untilMs, checks.length])).toEqual([
+    expect(
+      stored.map(({ id, gate, answer, mode, window, checks }) => [id, gate, answer, mode, window?.fromMs, window?.untilMs, checks.length]),
+    ).toEqual([
       ['r1/7/no_harm', 'no_harm', 'inconclusive', 'abort', 50, 950, 2],
       ['r1/7/fast_guard', 'fast_guard', 'fail', 'abort', 800, 900, 1],
     ])
@@ -122,7 +134,11 @@ describe('what is stored', () => {
   })
 
   it('another moment is another verdict, and another rollout too', () => {
-    const ids = [storedOf(rollout, [live()], '7'), storedOf(rollout, [live()], '8'), storedOf({ ...rollout, id: 'r2' as RolloutId }, [live()], '7')]
+    const ids = [
+      storedOf(rollout, [live()], '7'),
+      storedOf(rollout, [live()], '8'),
+      storedOf({ ...rollout, id: 'r2' as RolloutId }, [live()], '7'),
+    ]
     expect(new Set(ids.flat().map(({ id }) => id)).size).toBe(3)
   })
 

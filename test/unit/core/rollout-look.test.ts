@@ -173,9 +173,23 @@ describe('a bake', () => {
 
   it.each<readonly [string, Partial<Rollout>, { readonly minRequests: number; readonly proof: boolean; readonly endsAtMs: number }]>([
     ['under way', { phase: 'baking', bakeEndsAtMs: t0 + 9 }, { minRequests: 100, proof: false, endsAtMs: t0 + 9 }],
-    ['that has not begun has no end', { phase: 'shifting' }, { minRequests: 100, proof: false, endsAtMs: Infinity }],
+    ['that has not begun is all ahead', { phase: 'shifting' }, { minRequests: 100, proof: false, endsAtMs: t0 + 600_000 }],
     ['that is judged is over', { phase: 'judging' }, { minRequests: 100, proof: false, endsAtMs: t0 }],
-    ['of copies asks for no requests of its own', { steps: [shadow(100)], phase: 'judging' }, { minRequests: 0, proof: false, endsAtMs: t0 }],
+    [
+      'that a pause holds up has its rest ahead',
+      { phase: 'paused', pause: { why: 'manual', awaits: 'resume', untilMs: null, back: { to: 'baking', leftMs: 70 } } },
+      { minRequests: 100, proof: false, endsAtMs: t0 + 70 },
+    ],
+    [
+      'between two steps is over',
+      { phase: 'paused', pause: { why: 'manual', awaits: 'approval', untilMs: null, back: { to: 'step', index: 1 } } },
+      { minRequests: 100, proof: false, endsAtMs: t0 },
+    ],
+    [
+      'of copies asks for no requests of its own',
+      { steps: [shadow(100)], phase: 'judging' },
+      { minRequests: 0, proof: false, endsAtMs: t0 },
+    ],
   ])('%s', (_, so, expected) => {
     expect(bakeOf({ ...shifting().rollout, ...so }, t0)).toEqual(expected)
   })
@@ -227,6 +241,10 @@ describe('what it says', () => {
 
   it('beside a guard that fails, what the other gates say of hard errors', () => {
     const bench = new Bench().tell({ version: v1, arrived: 60, judged: 60 }).tell({ arrived: 60, judged: 60, hardErrors: 40 }).settle()
-    expect(said(bench).filter(({ metric }) => metric === 'hard_error').map(({ gate }) => gate)).toEqual(['fast_guard', 'no_harm'])
+    expect(
+      said(bench)
+        .filter(({ metric }) => metric === 'hard_error')
+        .map(({ gate }) => gate),
+    ).toEqual(['fast_guard', 'no_harm'])
   })
 })

@@ -243,7 +243,12 @@ describe('what a version usually does', () => {
       told({ version: v1, slotMs: t0 + 600 * second, judged: 4 }),
       told({ version: v1, shadow: true, judged: 90 }),
     ])
-    expect(usualOf(trials, alias, v1)).toMatchObject({ judged: 9, hardErrors: 1, empty: { of: 3, bad: 1 }, ttft: { [timeClassOf(100)]: 2 } })
+    expect(usualOf(trials, alias, v1)).toMatchObject({
+      judged: 9,
+      hardErrors: 1,
+      empty: { of: 3, bad: 1 },
+      ttft: { [timeClassOf(100)]: 2 },
+    })
     expect(usualOf(trials, alias, v2).judged).toBe(0)
   })
 })

@@ -64,12 +64,17 @@ it('whatever the canary does changes nothing, in any fleet', () => {
   const health = fc.constantFrom(...endpointHealths)
   const other = fc.record({ region: fc.constantFrom(...regionNames), health, slots: fc.integer({ min: 1, max: 64 }) })
   fc.assert(
-    fc.property(fc.array(other, { maxLength: 12 }), fc.array(health, { minLength: 4, maxLength: 4 }), fc.subarray([...regionNames]), (others, own, quiet) => {
-      const standing = others.map(({ region, health: each, slots }) => at(region, each, { slots }))
-      const canaries = (healths: readonly EndpointHealth[]): readonly Standing[] =>
-        regionNames.map((region, number) => at(region, healths[number] ?? 'healthy', { version: v2 }))
-      const fine = troubleOf([...standing, ...canaries([])], v2, silent(...quiet))
-      expect(troubleOf([...standing, ...canaries(own)], v2, silent(...quiet))).toEqual(fine)
-    }),
+    fc.property(
+      fc.array(other, { maxLength: 12 }),
+      fc.array(health, { minLength: 4, maxLength: 4 }),
+      fc.subarray([...regionNames]),
+      (others, own, quiet) => {
+        const standing = others.map(({ region, health: each, slots }) => at(region, each, { slots }))
+        const canaries = (healths: readonly EndpointHealth[]): readonly Standing[] =>
+          regionNames.map((region, number) => at(region, healths[number] ?? 'healthy', { version: v2 }))
+        const fine = troubleOf([...standing, ...canaries([])], v2, silent(...quiet))
+        expect(troubleOf([...standing, ...canaries(own)], v2, silent(...quiet))).toEqual(fine)
+      },
+    ),
   )
 })
