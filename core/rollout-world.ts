@@ -200,11 +200,17 @@ export function canaryInFlight(around: Around, rollout: Rollout): number {
   return own.reduce((sum, endpoint) => sum + (loadOf(around, endpoint)?.inFlight ?? 0), 0)
 }
 
-/** Whether the ledgers of all the canary's endpoints have lately said what these hold. */
-export const isCanaryHeard = (around: Around, { model, to }: Rollout): boolean =>
+/**
+ * Whether the ledgers of all the canary's endpoints have lately said what these hold, and know of this generation of the snapshot: what one
+ * said before is of a time in which it still gave the canary requests.
+ */
+export const isCanaryHeard = (around: Around, { model, to }: Rollout, generation: number): boolean =>
   endpointsOf(around, model)
     .filter(({ version }) => version === to)
-    .every((endpoint) => !isQuiet(around, model, endpoint.region) && loadOf(around, endpoint) !== null)
+    .every((endpoint) => {
+      const isTold = (recordOf(around, model, endpoint.region)?.generation ?? 0) >= generation
+      return isTold && !isQuiet(around, model, endpoint.region) && loadOf(around, endpoint) !== null
+    })
 
 /** The part of the ledgers, in 1/10,000, that have been told of this generation of the snapshot: what counts where nobody asks for anything. */
 export function ledgersBpOf(around: Around, model: ModelName, generation: number): number {

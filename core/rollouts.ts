@@ -273,7 +273,9 @@ function progress(rollout: Rollout, kept: KeptLook, scene: Scene): readonly Tell
       return judging(rollout, kept, scene)
     case 'aborting':
       // Of a silent ledger nobody knows what the canary still holds there.
-      return isCanaryHeard(scene, rollout) ? [{ event: drainedBy(rollout, scene), verdicts: nothing }] : []
+      return isCanaryHeard(scene, rollout, scene.published?.snapshot.generation ?? Infinity)
+        ? [{ event: drainedBy(rollout, scene), verdicts: nothing }]
+        : []
     default:
       return []
   }

@@ -11,21 +11,18 @@ import type { Rollout } from '../../core/rollout/record.ts'
 import { cellIdOf, type EndpointId, type ModelName, type RegionName, type RolloutId, type VersionId } from '../../shared/ids.ts'
 import { limits } from '../../shared/limits.ts'
 import { seededRandom, type Random } from '../../shared/random.ts'
-import { sumUp } from '../../shared/wire/tally.ts'
-import { aliasNameOf, noPart, timeClassOf, writeNameOf, type TrialTally } from '../../shared/wire/trial.ts'
 import type { Alias, Snapshot } from '../../shared/wire/snapshot.ts'
 import type { Block, Exchange, ExchangeAnswer } from '../../shared/wire/ledger.ts'
 import type { Report } from '../../shared/wire/report.ts'
 import { apply } from '../../shared/wire/delta.ts'
 import { furnished, stamp, targetDraft, versionDraft } from './deploy-world.ts'
+import { blockOf, Traffic, type Behaviour } from './rollout-traffic.ts'
+
+export { sound, type Behaviour } from './rollout-traffic.ts'
 
 export const atlas = 'atlas' as ModelName
 export const v1 = 'atlas-1' as VersionId
 export const v2 = 'atlas-2' as VersionId
-
-/** What becomes of a request: chances of each, and the time to its first token. `broken`: of answers to a schema; absent: nobody asks for one. */
-export type Behaviour = { readonly errors: number; readonly empty: number; readonly ttftMs: number; readonly broken?: number }
-export const sound: Behaviour = { errors: 0.01, empty: 0.002, ttftMs: 100 }
 
 type Stores = Awaited<ReturnType<typeof furnished>>
 const regionNames = ['fra', 'iad', 'bom'] as const
@@ -39,12 +36,15 @@ export class RolloutWorld {
   readonly behaviours = new Map<string, Behaviour>()
   /** Regions whose ledger does not answer. */
   readonly silent = new Set<string>()
+  /** Requests that each endpoint of a version holds and does not end. */
+  readonly held = new Map<VersionId, number>()
   /** Endpoints whose probes fail. */
   readonly dead = new Set<string>()
   /** What deployers say; absent: everything is there at once. */
   bring: LoopPorts['deployers']['bring'] = (_, { id }) => Promise.resolve({ state: 'ready', detail: 'loaded', servedName: id })
   removed: string[] = []
   readonly #random: Random
+  readonly #traffic: Traffic
   readonly #ledgers = new Map<string, Ledger>()
   readonly #stored: Stored = {
     published: null,
@@ -61,6 +61,7 @@ export class RolloutWorld {
   private constructor(stores: Stores, seed: number) {
     this.stores = stores
     this.#random = seededRandom(seed)
+    this.#traffic = new Traffic(this.#random, this.behaviours)
     this.#life = { calls: 0, dead: false, dieAt: null, after: false }
     this.ports = this.#ports(this.#life)
     this.state = this.#awaken()
@@ -363,12 +364,15 @@ export class RolloutWorld {
     ledger.snapshot = snapshot ?? (ledger.snapshot && delta ? apply(ledger.snapshot, delta) : null) ?? ledger.snapshot
     if (confirmed) ledger.blocks = ledger.blocks.filter(({ seq }) => seq > confirmed.seq)
     const members = (ledger.snapshot?.endpoints ?? []).filter((endpoint) => endpoint.cell === cell)
-    const load = { inFlight: 0, breaker: 'closed' as const, serviceMs: 200, ttftMs: 100, reason: null }
+    const load = { breaker: 'closed' as const, serviceMs: 200, ttftMs: 100, reason: null }
     return {
       generation: ledger.snapshot?.generation ?? 0,
       life: 'life',
       endpoints: Object.fromEntries(
-        members.map(({ id, slots }) => [id, { ...load, cap: slots, lastGoodAtMs: this.dead.has(id) ? null : this.nowMs }]),
+        members.map(({ id, slots, version }) => [
+          id,
+          { ...load, inFlight: this.held.get(version) ?? 0, cap: slots, lastGoodAtMs: this.dead.has(id) ? null : this.nowMs },
+        ]),
       ),
       blocks: structuredClone(ledger.blocks),
       queued: 0,
@@ -386,59 +390,8 @@ export class RolloutWorld {
       const ledger = this.#ledger(cellIdOf(atlas, region as RegionName))
       const alias = ledger.snapshot?.aliases.find(({ environment }) => environment === 'production')
       if (!alias || this.silent.has(region)) continue
-      const sums = new Map<string, TrialTally>()
-      const requests = Math.floor(perS) + (this.#random() < perS % 1 ? 1 : 0)
-      for (let number = 0; number < requests; number++) {
-        for (const tally of this.#serve(alias, region)) sumUp(sums, tally, limits.trialsHeldMax)
-      }
-      if (sums.size === 0) continue
-      const block: Block = {
-        seq: ++ledger.seq,
-        fromMs: this.nowMs - 1_000,
-        untilMs: this.nowMs,
-        endpoints: {},
-        arrivals: {},
-        roundTrips: {},
-        ways: {},
-        trials: [...sums.values()],
-      }
-      ledger.blocks.push(block)
-    }
-  }
-
-  /** One request, and its copy where one is sent. */
-  #serve(alias: Alias, region: string): readonly TrialTally[] {
-    // As even as the hash is (test/sim/rollout-assignment.test.ts), and without waiting for one.
-    const bucket = Math.floor(this.#random() * 10_000)
-    const isCanary = alias.canary !== null && bucket < alias.weightBp
-    const version = isCanary && alias.canary !== null ? alias.canary : alias.stable
-    const own = this.#tally(alias, version, region, false)
-    const isCopied = !isCanary && alias.canary !== null && this.#random() * 10_000 < alias.shadowBp
-    return isCopied && alias.canary !== null ? [own, this.#tally(alias, alias.canary, region, true)] : [own]
-  }
-
-  #tally(alias: Alias, version: VersionId, region: string, shadow: boolean): TrialTally {
-    const { errors, empty, ttftMs, broken } = this.behaviours.get(`${region} ${version}`) ?? this.behaviours.get(version) ?? sound
-    const isError = this.#random() < errors
-    const isEmpty = this.#random() < empty
-    const isBroken = broken !== undefined && this.#random() < broken
-    // A tail, so that a percentile means something.
-    const tookMs = ttftMs * (1 - Math.log(1 - this.#random()))
-    return {
-      alias: aliasNameOf(alias.environment, alias.model),
-      version,
-      write: writeNameOf(alias.write),
-      slotMs: Math.floor((this.nowMs - 1_000) / limits.rolloutBlockMs) * limits.rolloutBlockMs,
-      shadow,
-      arrived: 1,
-      judged: 1,
-      hardErrors: isError ? 1 : 0,
-      empty: { of: 1, bad: isEmpty ? 1 : 0 },
-      schema: broken === undefined ? noPart : { of: 1, bad: isBroken ? 1 : 0 },
-      earlyAborts: noPart,
-      ttft: isError ? {} : { [timeClassOf(tookMs)]: 1 },
-      tpot: {},
-      compared: null,
+      const trials = this.#traffic.tell({ alias, region, perS, nowMs: this.nowMs })
+      if (trials.length > 0) ledger.blocks.push(blockOf(++ledger.seq, trials, this.nowMs))
     }
   }
 }

@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { limits } from '../../../shared/limits.ts'
 import type { Environment, VersionId } from '../../../shared/ids.ts'
 import { gateModes, gateNames, type GateName, type Verdict } from '../../../shared/wire/gate.ts'
@@ -13,6 +13,9 @@ import { defaultGates, readGates } from '../../../core/rollout/gates.ts'
 import type { Rollout } from '../../../core/rollout/record.ts'
 import { versionDraft } from '../../support/deploy-world.ts'
 import { atlas, RolloutWorld, v1, v2 } from '../../support/rollout-world.ts'
+
+// Thousands of turns of virtual time: a busy machine must not decide.
+vi.setConfig({ testTimeout: 60_000 })
 
 describe('a list of gates', () => {
   const modesOf = (value: unknown, isLoadDeclared = false) => {
@@ -148,6 +151,17 @@ describe('accuracy', () => {
     const accuracy = await ask(world, 'accuracy')
     expect(accuracy?.answer).toBe('no_data')
     expect(wordsOf(accuracy)).toContain('cannot be compared: template')
+  })
+
+  it('compares on the set that the version was evaluated on last, whatever the reference was evaluated on since', async () => {
+    const world = await RolloutWorld.open()
+    const report = golden('atlas-2.f16')
+    await world.report(v1, report)
+    await world.report(v1, { ...report, set: { ...report.set, digest: report.template } })
+    await world.report(v2, golden('atlas-2.q8_0'))
+    expect(await ask(world, 'accuracy')).toMatchObject({ answer: 'pass' })
+    await world.report(v2, { ...report, set: { ...report.set, digest: report.version.digest } })
+    expect(wordsOf(await ask(world, 'accuracy'))).toContain('cannot be compared: set')
   })
 
   it('a report that lacks items is no data', async () => {

@@ -181,6 +181,11 @@ describe('a bake', () => {
       { minRequests: 100, proof: false, endsAtMs: t0 + 70 },
     ],
     [
+      'that a pause keeps from beginning is all ahead',
+      { phase: 'paused', pause: { why: 'low_data', awaits: 'resume', untilMs: null, back: { to: 'shifting' } } },
+      { minRequests: 100, proof: false, endsAtMs: t0 + 600_000 },
+    ],
+    [
       'between two steps is over',
       { phase: 'paused', pause: { why: 'manual', awaits: 'approval', untilMs: null, back: { to: 'step', index: 1 } } },
       { minRequests: 100, proof: false, endsAtMs: t0 },
