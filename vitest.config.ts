@@ -20,7 +20,7 @@ export default defineConfig({
       'test/conformance/vitest.config.ts',
       'test/faults/vitest.config.ts',
       {
-        test: { name: 'system', include: ['test/system/**/*.test.ts'], testTimeout: 60_000, hookTimeout: 120_000 },
+        test: { name: 'system', include: ['test/system/**/*.test.ts'], testTimeout: 60_000, hookTimeout: 120_000, fileParallelism: false },
       },
     ],
   },
