@@ -4,6 +4,8 @@
 import { spawn } from 'node:child_process'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { verifyWebhook } from '../../shared/webhook-signature.ts'
+import { serve, type LocalServer } from './http-server.ts'
 import { admin, forgetHome, startPlatform, until, type Platform } from './platform.ts'
 
 const root = path.resolve(import.meta.dirname, '../..')
@@ -18,6 +20,14 @@ export type Met = {
 
 export type Told = { readonly code: number | null; readonly out: string; readonly err: string }
 
+/** One event as a webhook's receiver got it, its signature verified. */
+export type Event = {
+  readonly type: string
+  readonly data: { readonly rollout: { readonly id: string }; readonly verdicts?: readonly Readonly<Record<string, unknown>>[] }
+}
+
+export type Transition = { readonly atMs: number; readonly from: string; readonly to: string }
+
 const questions = ['What is the capital of Peru?', 'Which countries border Germany?', 'What is the currency of Japan?', 'Where is Kenya?']
 /** Each learns of a change by itself. */
 const isolates = 4
@@ -25,6 +35,7 @@ const isolates = 4
 export class VersionScene {
   readonly platform: Platform
   readonly #loads: Load[] = []
+  #hooks: { readonly server: LocalServer; readonly secret: string } | null = null
 
   private constructor(platform: Platform) {
     this.platform = platform
@@ -37,6 +48,7 @@ export class VersionScene {
   async close(): Promise<void> {
     for (const load of this.#loads) await load.stop()
     await this.platform.stop()
+    await this.#hooks?.server.close()
     forgetHome(this.platform.home)
   }
 
@@ -82,6 +94,11 @@ export class VersionScene {
     return String((await this.ask('GET', `rollouts/${id}`))['phase'])
   }
 
+  /** What became of a rollout, oldest first. */
+  async transitions(id: string): Promise<readonly Transition[]> {
+    return (await this.ask('GET', `rollouts/${id}`))['transitions'] as readonly Transition[]
+  }
+
   /** Waits until the rollout is in one of these phases. */
   untilIn(id: string, ...phases: readonly string[]): Promise<string> {
     return until(async () => {
@@ -99,6 +116,29 @@ export class VersionScene {
       }
       return items.length > 0 && items.every(({ state, endpoint }) => state === 'ready' && endpoint !== null)
     }, 250)
+  }
+
+  /** Has a receiver of webhooks told of all events from now on. */
+  async listen(): Promise<void> {
+    const server = await serve((_, response) => void response.writeHead(204).end())
+    const { secret } = await this.ask('POST', 'webhooks', { id: 'ops', url: server.url })
+    this.#hooks = { server, secret: String(secret) }
+  }
+
+  /** Waits for an event of a rollout; one whose signature is wrong fails. */
+  told(type: string, id: string): Promise<Event> {
+    return until(async () => {
+      if (!this.#hooks) throw new Error('nobody listens')
+      for (const { headers, body } of this.#hooks.server.seen) {
+        const event = JSON.parse(body) as Event
+        if (event.type !== type || event.data.rollout.id !== id) continue
+        const by = { secret: this.#hooks.secret, nowMs: Date.now(), toleranceMs: 300_000 }
+        const verified = await verifyWebhook({ headers: new Headers(headers), body }, by)
+        if (!verified.ok) throw new Error(`a webhook that is not signed as it should be: ${verified.error}`)
+        return event
+      }
+      return null
+    })
   }
 
   /** A key of an environment. */
