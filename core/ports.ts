@@ -14,6 +14,7 @@ import type { Snapshot } from '../shared/wire/snapshot.ts'
 import type { AccuracyResult } from './gate/accuracy.ts'
 import type { Moved } from './rollout/change.ts'
 import type { Rollout, Transition } from './rollout/record.ts'
+import type { StartRefused } from './webhook-events.ts'
 import type {
   Amendment,
   AuditRow,
@@ -139,6 +140,8 @@ export type RolloutStore = {
 export type VerdictStore = {
   /** Those that are there already are left as they are. */
   add(verdicts: readonly Verdict[]): Promise<void>
+  /** Keeps the verdicts that refused a start and, in the same batch, what tells webhooks of it. `id`: of the rollout, or of what it would have been. */
+  refuse(id: RolloutId, refused: StartRefused, atMs: number): Promise<void>
   list(page: VerdictFilter): Promise<readonly (Verdict & { readonly seq: number })[]>
 }
 

@@ -28,6 +28,7 @@ import { planOf, refusalsOf, type Asked, type GateNow, type Plan, type World } f
 import type { Command, Objectives, Rollout, RolloutRefusal } from './rollout/record.ts'
 import { readSteps, type Step } from './rollout/steps.ts'
 import { usualOf } from './rollout/trials.ts'
+import type { StartRefused } from './webhook-events.ts'
 import { aliasNameOf } from '../shared/wire/trial.ts'
 
 type Said<T> = Promise<Result<T, AdminRefusal>>
@@ -180,8 +181,9 @@ export async function create(asked: RolloutRequest, stamp: Stamp, room: Room): S
   // The rollout that it would have been has no row of its own.
   const blocked = asked.start ? refusedByGates(prospect.early) : null
   if (blocked) {
-    await room.ports.verdicts.add(blocked.verdicts.map((verdict) => ({ ...verdict, rollout: null })))
-    return err(blocked)
+    const verdicts = blocked.verdicts.map((verdict) => ({ ...verdict, rollout: null }))
+    await noteRefusal(prospect.draft, { id: null, verdicts, actor: stamp.actor, reason: asked.reason }, room)
+    return err({ ...blocked, verdicts })
   }
   const created = await room.ports.rollouts.create(prospect.draft, stamp)
   if (!created.ok) return created
@@ -255,7 +257,7 @@ async function commandOnce(at: Rollout, asked: RolloutCommand, stamp: Stamp, roo
   const said = await inputOf(at, asked, stamp, room)
   if (!said.ok) return said
   if (said.value.kind === 'start') {
-    const refusal = await startRefusal(at, asked.dryRun, room)
+    const refusal = await startRefusal(at, asked, stamp, room)
     if (refusal) return err(refusal)
     const isEarly = at.phase === 'draft' || (at.phase === 'pending_approval' && !at.fourEyes)
     if (isEarly) return startAtOnce(at, asked.reason, { stamp, room, isTried: asked.dryRun })
@@ -265,7 +267,12 @@ async function commandOnce(at: Rollout, asked: RolloutCommand, stamp: Stamp, roo
 }
 
 /** What a start rests on is looked at when it starts, not when it was planned. */
-async function startRefusal(at: Rollout, isTried: boolean, room: Room): Promise<AdminRefusal | null> {
+async function startRefusal(
+  at: Rollout,
+  asked: Pick<RolloutCommand, 'dryRun' | 'reason'>,
+  { actor }: Stamp,
+  room: Room,
+): Promise<AdminRefusal | null> {
   const request: RolloutRequest = { ...at, start: true, reason: '', steps: at.steps, gates: at.gates }
   const read = await readRequest(request, room)
   if (!read.ok) return read.error
@@ -273,8 +280,17 @@ async function startRefusal(at: Rollout, isTried: boolean, room: Room): Promise<
   const faults = refusalsOf(prospect.asked, prospect.world)
   if (faults.length > 0) return { reason: 'plan_refused', faults }
   const blocked = refusedByGates(prospect.early)
-  if (blocked && !isTried) await room.ports.verdicts.add(blocked.verdicts)
+  if (blocked && !asked.dryRun) await noteRefusal(at, { id: at.id, verdicts: blocked.verdicts, actor, reason: asked.reason }, room)
   return blocked
+}
+
+/** Who is not there must hear of it too: it is stored, and told to webhooks. */
+function noteRefusal(
+  { id: outboxId, environment, model, from, to }: Rollout,
+  { id, ...refused }: Omit<StartRefused, 'rollout'> & Pick<StartRefused['rollout'], 'id'>,
+  { ports }: Room,
+): Promise<void> {
+  return ports.verdicts.refuse(outboxId, { rollout: { id, environment, model, from, to }, ...refused }, ports.clock.nowMs())
 }
 
 async function inputOf(at: Rollout, asked: RolloutCommand, { actor }: Stamp, { ports }: Room): Said<Command> {

@@ -228,10 +228,12 @@ function tellingsOf(rollout: Rollout, kept: KeptLook, scene: Scene): readonly Te
   ]
 }
 
-/** Nobody can leave a copy: while there are only copies, who left early says nothing. */
+/** Nobody can leave a copy, and its times are not those of a request: where there are only copies, these are not asked for. */
+const unseenInCopies: readonly string[] = ['early_abort', 'slow_first_token', 'slow_tokens']
+
 function liveNow(rollout: Rollout, kept: KeptLook, { trials, nowMs }: Scene): readonly LiveVerdict[] {
   const said = sayNow(kept, bakeOf(rollout, nowMs), pairingOf(rollout), trials, nowMs)
-  return rollout.steps[rollout.stepIndex]?.kind === 'shadow' ? said.filter(({ metric }) => metric !== 'early_abort') : said
+  return rollout.steps[rollout.stepIndex]?.kind === 'shadow' ? said.filter(({ metric }) => !unseenInCopies.includes(metric)) : said
 }
 
 /** What fails, in any phase in which the canary may do harm or is about to get traffic. */

@@ -1,5 +1,6 @@
 // The events that webhooks tell, as they are sent: types and constant lists only. A type of event always has the same data.
 
+import type { RolloutId } from '../shared/ids.ts'
 import type { Verdict } from '../shared/wire/gate.ts'
 import type { Effect, Phase, Rollout, Transition } from './rollout/record.ts'
 
@@ -18,9 +19,10 @@ export const toldPhases = [
 ] as const satisfies readonly Phase[]
 export type ToldPhase = (typeof toldPhases)[number]
 
-export type WebhookEventType = 'rollout.transition' | `rollout.${ToldPhase}`
+export type WebhookEventType = 'rollout.transition' | 'rollout.start_refused' | `rollout.${ToldPhase}`
 export const webhookEventTypes: readonly WebhookEventType[] = [
   'rollout.transition',
+  'rollout.start_refused',
   ...toldPhases.map((phase) => `rollout.${phase}` as const),
 ]
 
@@ -53,4 +55,24 @@ export type PhaseEvent = {
   }
 }
 
-export type WebhookEvent = TransitionEvent | PhaseEvent
+/** A start that gates before traffic refused. */
+export type StartRefused = {
+  /** `id` is null where the rollout was to be made and started in one: there is none then. */
+  readonly rollout: Pick<Rollout, 'environment' | 'model' | 'from' | 'to'> & { readonly id: RolloutId | null }
+  /** Who wanted to start it, and why. */
+  readonly actor: string
+  readonly reason: string
+  /** Those that failed, as they are stored. */
+  readonly verdicts: readonly Verdict[]
+}
+
+/** As it waits in the outbox; the effects of changes are in core/rollout/record.ts. */
+export type RefusedEffect = { readonly kind: 'start_refused'; readonly refused: StartRefused }
+
+export type StartRefusedEvent = {
+  readonly type: 'rollout.start_refused'
+  readonly timestamp: string
+  readonly data: StartRefused
+}
+
+export type WebhookEvent = TransitionEvent | PhaseEvent | StartRefusedEvent

@@ -7,6 +7,7 @@ import { assert } from '../../shared/result.ts'
 import type { EffectKind, OutboxRow } from '../facts.ts'
 import type { Moved } from '../rollout/change.ts'
 import { isOver, phases, type Effect, type Rollout, type Transition } from '../rollout/record.ts'
+import type { RefusedEffect, StartRefused } from '../webhook-events.ts'
 
 /** Of a weight step, what was not always there. Other fields, and other kinds of steps, are as they were written. */
 const stepSchema = v.looseObject({ kind: v.string() })
@@ -106,3 +107,9 @@ const outboxRowOf = (effect: EffectOf<EffectKind>, { id }: Rollout): Writes['out
   kind: effect.kind,
   payload: JSON.stringify(effect),
 })
+
+/** A refused start changes no rollout, so its row is not among a change's effects; nor need there be a rollout with this id. */
+export function refusedRow(id: RolloutId, refused: StartRefused, atMs: number): Omit<OutboxRow, 'seq'> {
+  const effect: RefusedEffect = { kind: 'start_refused', refused }
+  return { id: `${id}/${atMs}/refused`, rollout: id, kind: 'notify', payload: JSON.stringify(effect), atMs }
+}

@@ -6,7 +6,8 @@ import type { Verdict } from '../../shared/wire/gate.ts'
 import type { Stamp, VerdictFilter } from '../facts.ts'
 import type { VerdictStore } from '../ports.ts'
 import { auditOfChange } from './batch.ts'
-import { verdicts } from './schema.ts'
+import { refusedRow } from './rollout-record.ts'
+import { outbox, verdicts } from './schema.ts'
 
 export function verdictStore(d1: D1Database): VerdictStore {
   const db = drizzle(d1)
@@ -14,6 +15,11 @@ export function verdictStore(d1: D1Database): VerdictStore {
     async add(added) {
       const [first, ...rest] = added.flatMap((verdict) => keepingOf(db, verdict))
       if (first) await db.batch([first, ...rest])
+    },
+    async refuse(id, refused, atMs) {
+      const row = { ...refusedRow(id, refused, atMs), doneAtMs: null }
+      const told = db.insert(outbox).values(row).onConflictDoNothing({ target: outbox.id })
+      await db.batch([told, ...refused.verdicts.flatMap((verdict) => keepingOf(db, verdict))])
     },
     list: (page) => list(db, page),
   }

@@ -7,7 +7,9 @@ import {
   toldPhases,
   type Effect,
   type PhaseEvent,
+  type RefusedEffect,
   type Rollout,
+  type StartRefusedEvent,
   type ToldPhase,
   type ToldRollout,
   type Transition,
@@ -18,6 +20,13 @@ import {
 export type Told = { readonly rollout: Rollout; readonly transitions: readonly Transition[]; readonly verdicts: readonly Verdict[] }
 
 type EffectOf<K extends Effect['kind']> = Extract<Effect, { readonly kind: K }>
+
+/** Where the row has all that is told, and no rollout need be there; null for others. */
+export function ownEventOf({ payload, atMs }: Pick<OutboxRow, 'payload' | 'atMs'>): StartRefusedEvent | null {
+  const effect = effectOf(payload)
+  if (effect?.kind !== 'start_refused') return null
+  return { type: 'rollout.start_refused', timestamp: new Date(atMs).toISOString(), data: effect.refused }
+}
 
 /** null where the row is nothing to tell: it cannot be read, or is of a phase that has no event. */
 export function eventOf(row: Pick<OutboxRow, 'payload' | 'atMs'>, told: Told): WebhookEvent | null {
@@ -33,11 +42,12 @@ export function eventOf(row: Pick<OutboxRow, 'payload' | 'atMs'>, told: Told): W
 }
 
 /** What the store wrote; null for anything else, so that one broken row does not hold up all others for ever. */
-function effectOf(payload: string): EffectOf<'outbox'> | EffectOf<'notify'> | null {
+function effectOf(payload: string): EffectOf<'outbox'> | EffectOf<'notify'> | RefusedEffect | null {
   try {
     const value: unknown = JSON.parse(payload)
     if (typeof value !== 'object' || value === null || !('kind' in value)) return null
     if (value.kind === 'outbox' && 'transition' in value) return value as EffectOf<'outbox'>
+    if (value.kind === 'start_refused' && 'refused' in value) return value as RefusedEffect
     return value.kind === 'notify' && 'about' in value && 'key' in value ? (value as EffectOf<'notify'>) : null
   } catch {
     return null

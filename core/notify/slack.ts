@@ -17,7 +17,8 @@ export type SlackMessage = {
 export function slackOf(event: WebhookEvent): SlackMessage {
   const { rollout } = event.data
   const title = `${escaped(rollout.model)} in ${rollout.environment}: ${headlineOf(event)}`
-  const way = `\`${escaped(rollout.from)}\` → \`${escaped(rollout.to)}\`, canary weight ${percentOf(rollout.weightBp)}`
+  const weight = 'weightBp' in rollout ? `, canary weight ${percentOf(rollout.weightBp)}` : ''
+  const way = `\`${escaped(rollout.from)}\` → \`${escaped(rollout.to)}\`${weight}`
   const verdicts = event.type === 'rollout.transition' ? [] : event.data.verdicts
   return {
     text: clipped(title),
@@ -37,14 +38,17 @@ function headlineOf(event: WebhookEvent): string {
 }
 
 function wordsOf(event: WebhookEvent): string {
+  if (event.type === 'rollout.start_refused') return `gates refused it, and nothing has moved: ${escaped(event.data.reason)}`
   if (event.type !== 'rollout.transition') return escaped(event.data.text)
   const { detail, reason } = event.data.transition
   return escaped(reason === detail ? detail : `${detail} (${reason})`)
 }
 
-function footerOf({ data: { rollout, transition }, timestamp }: WebhookEvent): string {
-  const by = transition ? `, by ${escaped(transition.actor)}` : ''
-  return `rollout \`${escaped(rollout.id)}\`${by}, ${timestamp}`
+function footerOf({ data, timestamp }: WebhookEvent): string {
+  const actor = 'actor' in data ? data.actor : data.transition?.actor
+  const by = actor === undefined ? [] : [`by ${escaped(actor)}`]
+  const which = data.rollout.id === null ? [] : [`rollout \`${escaped(data.rollout.id)}\``]
+  return [...which, ...by, timestamp].join(', ')
 }
 
 const verdictWords = ({ gate, answer, mode, checks }: Verdict): string =>

@@ -223,8 +223,8 @@ export function slotsOf(trials: Trials, { alias, stable, canary, rollout }: Pair
   const found: SlotArms[] = []
   for (const [region, slots] of trials.aliases.get(alias)?.regions ?? []) {
     for (const [slotMs, slot] of slots) {
-      // Nobody can leave a copy before its first token.
-      const tallies = [...slot.values()].map((tally) => (tally.shadow ? { ...tally, earlyAborts: noPart } : tally))
+      // Nobody can leave a copy; and it is sent just when its caller asks again, so that on shared servers its times are those of more load.
+      const tallies = [...slot.values()].map((tally) => (tally.shadow ? { ...tally, earlyAborts: noPart, ttft: {}, tpot: {} } : tally))
       const arms = {
         stable: sumOf(tallies.filter(({ version, shadow }) => version === stable && !shadow)),
         canary: sumOf(tallies.filter(({ version, write }) => version === canary && rolloutOf(write) === rollout)),

@@ -14,7 +14,15 @@ import type {
   RowStore,
   VerdictStore,
 } from '../../core/ports.ts'
-import { auditedPart, isOpen, readRollout, writeRollout, writesOf, type AliasWrite } from '../../core/adapters/rollout-record.ts'
+import {
+  auditedPart,
+  isOpen,
+  readRollout,
+  refusedRow,
+  writeRollout,
+  writesOf,
+  type AliasWrite,
+} from '../../core/adapters/rollout-record.ts'
 import type { Rollout, Transition } from '../../core/rollout/record.ts'
 import { err, ok } from '../../shared/result.ts'
 import type { AdminRefusal } from '../../shared/refusal.ts'
@@ -206,6 +214,11 @@ function addVerdicts(held: Held, verdicts: readonly Verdict[]): void {
 
 const verdictsOf = (held: Held): VerdictStore => ({
   add: async (verdicts) => addVerdicts(held, verdicts),
+  refuse: async (id, refused, atMs) => {
+    const row = refusedRow(id, refused, atMs)
+    if (!held.outbox.some((each) => each.id === row.id)) held.outbox.push({ seq: held.outbox.length + 1, ...row, doneAtMs: null })
+    addVerdicts(held, refused.verdicts)
+  },
   list: async ({ rollout, version, beforeSeq, limit }) =>
     newestFirst(held.verdicts, beforeSeq, Infinity)
       .filter((each) => (rollout === null || each.rollout === rollout) && (version === null || each.version === version))

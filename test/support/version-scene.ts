@@ -23,7 +23,7 @@ export type Told = { readonly code: number | null; readonly out: string; readonl
 /** One event as a webhook's receiver got it, its signature verified. */
 export type Event = {
   readonly type: string
-  readonly data: { readonly rollout: { readonly id: string }; readonly verdicts?: readonly Readonly<Record<string, unknown>>[] }
+  readonly data: { readonly rollout: { readonly id: string | null }; readonly verdicts?: readonly Readonly<Record<string, unknown>>[] }
 }
 
 export type Transition = { readonly atMs: number; readonly from: string; readonly to: string }
@@ -126,7 +126,7 @@ export class VersionScene {
   }
 
   /** Waits for an event of a rollout; one whose signature is wrong fails. */
-  told(type: string, id: string): Promise<Event> {
+  told(type: string, id: string | null): Promise<Event> {
     return until(async () => {
       if (!this.#hooks) throw new Error('nobody listens')
       for (const { headers, body } of this.#hooks.server.seen) {

@@ -4,7 +4,7 @@ import { beforeEach, describe, expect, it } from 'vitest'
 import type { DeliveryRow, LoadRunRow, ReportRow } from '../../../core/facts.ts'
 import { limits } from '../../../shared/limits.ts'
 import type { RolloutId, VersionId, WebhookId } from '../../../shared/ids.ts'
-import { draft, furnish, production, put, ride, stamp, toWarming, v1, v2, v3, verdict } from './rollout-scene.ts'
+import { atlas, draft, furnish, production, put, ride, stamp, toWarming, v1, v2, v3, verdict } from './rollout-scene.ts'
 import type { Stores } from './rollout-scene.ts'
 
 type Whole<T> = Omit<T, 'seq'> & { readonly text: string }
@@ -56,6 +56,19 @@ export function recordStoresContract(open: () => Stores): void {
         { resourceId: 'a', action: 'create', after: verdict('a') },
         { resourceId: 'b', action: 'create', after: verdict('b') },
       ])
+    })
+
+    it('that refused a start are kept with what tells of it, once, and no rollout need be there', async () => {
+      const [a, b] = [verdict('a', { rollout: null }), verdict('b', { rollout: null })]
+      const rollout = { id: null, environment: 'production', model: atlas, from: v1, to: v2 } as const
+      const refused = { rollout, actor: 'operator:ada', reason: 'better', verdicts: [a, b] }
+      for (let time = 0; time < 2; time++) await stores.verdicts.refuse('r9' as RolloutId, refused, 2_000)
+      expect(await ids()).toEqual(['b', 'a'])
+      const undone = await stores.outbox.undone(['notify'], 10)
+      expect(undone).toEqual([
+        { seq: expect.any(Number), id: 'r9/2000/refused', rollout: 'r9', kind: 'notify', payload: expect.any(String), atMs: 2_000 },
+      ])
+      expect(JSON.parse(undone[0]?.payload ?? '')).toEqual({ kind: 'start_refused', refused })
     })
 
     it('are read back as they were given, newest first, each once', async () => {

@@ -73,8 +73,15 @@ it('what is not approved, and what is really worse, does not start, and why is o
   const { items } = (await scene.ask('GET', `verdicts?version=${worse}`)) as { readonly items: readonly Record<string, unknown>[] }
   expect(items[0]).toMatchObject({ gate: 'accuracy', answer: 'fail', mode: 'abort', version: worse, reference: old })
   expect(items[0]?.['checks']).toContainEqual(expect.objectContaining({ metric: 'accuracy', answer: 'fail', samples: 1_000 }))
-  // The audit log has the same words.
+  // The audit log and webhooks have the same words.
   const { seq: _, ...verdict } = items[0] ?? {}
+  const { data } = await scene.told('rollout.start_refused', null)
+  expect(data).toMatchObject({
+    rollout: { model: 'atlas', from: old, to: worse },
+    actor: 'operator:ada',
+    reason: 'a test',
+    verdicts: [verdict],
+  })
   const audit = (await scene.ask('GET', 'audit?limit=200')) as { readonly items: readonly { readonly after: unknown }[] }
   expect(audit.items.map(({ after }) => after)).toContainEqual(verdict)
   expect(await scene.ask('GET', 'aliases/development/atlas')).toMatchObject({ stable: old, canary: null })

@@ -1,7 +1,7 @@
 // Events made of the effects that the state machine itself gives.
 
 import { describe, expect, it } from 'vitest'
-import { eventIdOf, eventOf } from '../../../core/notify/event.ts'
+import { eventIdOf, eventOf, ownEventOf } from '../../../core/notify/event.ts'
 import type { DeliveryRow } from '../../../core/facts.ts'
 import { isOver, phases, type Effect, type Rollout, type Transition } from '../../../core/rollout/record.ts'
 import { toldPhases, webhookEventTypes } from '../../../core/webhook-events.ts'
@@ -152,7 +152,7 @@ describe('an event', () => {
     const told = new Set(rides.flatMap(({ all }) => all).flatMap((effect) => (effect.kind === 'notify' ? [effect.about] : [])))
     expect([...told].toSorted()).toEqual([...toldPhases].toSorted())
     expect(phases.filter((phase) => isOver({ phase }) && !toldPhases.some((each) => each === phase))).toEqual([])
-    expect(webhookEventTypes).toHaveLength(toldPhases.length + 1)
+    expect(webhookEventTypes).toHaveLength(toldPhases.length + 2)
   })
 
   it.each([
@@ -164,7 +164,9 @@ describe('an event', () => {
     '{"kind":"notify"}',
     '{"kind":"deploy","version":"v"}',
     '{"kind":"notify","key":"k","about":"warming"}',
+    '{"kind":"start_refused"}',
   ])('is none of %j', (payload) => {
+    expect(ownEventOf({ payload, atMs: 0 })).toBeNull()
     expect(eventOf({ payload, atMs: 0 }, { rollout: new Ride([]).rollout, transitions: [], verdicts: [] })).toBeNull()
   })
 

@@ -99,6 +99,24 @@ describe('a message for Slack', () => {
     expect(slackOf(change({ from: 'aborting' })).text).toBe('owner/Atlas in production: aborting')
   })
 
+  it('says of a start that was refused which gate did, who wanted it and why', () => {
+    const { environment, model, from, to } = rollout
+    const refused = (id: RolloutId | null) =>
+      slackOf({
+        type: 'rollout.start_refused',
+        timestamp,
+        data: { rollout: { id, environment, model, from, to }, actor: 'operator:ann', reason: 'it is <better>', verdicts: [verdict] },
+      })
+    expect(refused(null).text).toBe('owner/Atlas in production: start refused')
+    expect(textsOf(refused(null))).toEqual([
+      '*owner/Atlas in production: start refused*\n`atlas-1` → `atlas-2`',
+      'gates refused it, and nothing has moved: it is &lt;better&gt;',
+      expect.stringContaining('*no harm*: fail (mode abort)'),
+      `by operator:ann, ${timestamp}`,
+    ])
+    expect(textsOf(refused(rollout.id)).at(-1)).toBe(`rollout \`r1\`, by operator:ann, ${timestamp}`)
+  })
+
   it('leaves out checks that passed, and says what was not measured', () => {
     const [check] = verdict.checks
     if (!check) throw new Error('no check')

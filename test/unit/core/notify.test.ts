@@ -6,7 +6,7 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { poster } from '../../../core/adapters/poster.ts'
 import { notify } from '../../../core/notify/notify.ts'
 import type { Verdict } from '../../../shared/wire/gate.ts'
-import type { WebhookId } from '../../../shared/ids.ts'
+import type { RolloutId, WebhookId } from '../../../shared/ids.ts'
 import { limits } from '../../../shared/limits.ts'
 import { verifyWebhook } from '../../../shared/webhook-signature.ts'
 import { serve, type LocalServer } from '../../support/http-server.ts'
@@ -99,6 +99,35 @@ describe('what happened', () => {
     const told = (JSON.parse(here.posts[0]?.body ?? '{}') as { data: { verdicts: unknown } }).data.verdicts
     expect(stored).toHaveLength(1)
     expect(told).toEqual(JSON.parse(JSON.stringify(stored)))
+  })
+
+  it('that gates refused to start it is told once, with their words, also of a rollout that there is not', async () => {
+    const here = await world()
+    await here.webhook('ops', { events: ['rollout.start_refused'] })
+    const { rollout } = here.ride
+    const verdict: Verdict = {
+      id: 'r9/p1/accuracy',
+      rollout: null,
+      environment: rollout.environment,
+      model: rollout.model,
+      version: v2,
+      reference: v1,
+      gate: 'accuracy',
+      mode: 'abort',
+      answer: 'fail',
+      step: null,
+      checks: [],
+      window: null,
+      atMs: here.nowMs,
+    }
+    const { environment, model, from, to } = rollout
+    const data = { rollout: { id: null, environment, model, from, to }, actor: 'operator:ada', reason: 'better', verdicts: [verdict] }
+    for (let time = 0; time < 2; time++) await here.stores.verdicts.refuse('r9' as RolloutId, data, here.nowMs)
+    await here.finish()
+    expect(here.posts.map(({ body }) => JSON.parse(body) as unknown)).toEqual([
+      { type: 'rollout.start_refused', timestamp: new Date(here.nowMs).toISOString(), data },
+    ])
+    expect(here.posts.map(idOf)).toEqual([`r9/${here.nowMs}/refused`])
   })
 
   it('goes to Slack as Slack takes it, unsigned', async () => {
@@ -194,9 +223,13 @@ describe('a delivery', () => {
     for (let each = 0; each < 9; each++) await here.webhook(`w${each}`)
     for (const input of [say('submit', 'ada'), say('approve'), say('start'), { kind: 'warmed' } as const]) await here.take(input)
     let [atOnce, most] = [0, 0]
+    const full = Promise.withResolvers<null>()
+    // The first posts stay until as many as may be are there, however long each takes to be signed; then a while, for one too many.
     here.receive = async () => {
       most = Math.max(most, ++atOnce)
-      await new Promise((resolve) => setImmediate(resolve))
+      if (most >= limits.deliveriesAtOnceMax) full.resolve(null)
+      await full.promise
+      for (let turn = 0; turn < 50; turn++) await new Promise((resolve) => setImmediate(resolve))
       atOnce -= 1
       return taken
     }

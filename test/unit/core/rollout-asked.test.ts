@@ -213,10 +213,20 @@ describe('gates before traffic, at the start of a draft', () => {
     await world.report(v1, golden('atlas-2.f16'))
     await world.report(v2, golden('atlas-2.q2_k'))
     expect(await world.say(id, 'start', { dryRun: true })).toMatchObject({ ok: false, error: { reason: 'gate_failed' } })
-    expect(await world.verdicts(id)).toEqual([])
+    expect([await world.verdicts(id), await world.stores.outbox.undone(['notify'], 10)]).toEqual([[], []])
     expect(await world.say(id, 'start')).toMatchObject({ ok: false, error: { reason: 'gate_failed', verdicts: [{ gate: 'accuracy' }] } })
     expect(await world.verdicts(id)).toMatchObject([{ gate: 'accuracy', answer: 'fail', rollout: id, mode: 'abort' }])
     expect((await world.rollout(id)).phase).toBe('draft')
+    const [told] = (await world.stores.outbox.undone(['notify'], 10)).map(({ payload }) => JSON.parse(payload) as unknown)
+    expect(told).toEqual({
+      kind: 'start_refused',
+      refused: {
+        rollout: { id, environment: 'production', model: atlas, from: v1, to: v2 },
+        actor: expect.any(String),
+        reason: expect.any(String),
+        verdicts: (await world.verdicts(id)).map(({ seq: _seq, ...verdict }) => verdict),
+      },
+    })
   })
 
   it.each(['observe', 'pause'])('that fail in mode %s do not refuse it', async (mode) => {

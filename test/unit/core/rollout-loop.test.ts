@@ -104,6 +104,20 @@ describe('a sound version', () => {
   })
 })
 
+it('a sound version whose copies are slow, for they meet the next requests of those who were answered, is not condemned', async () => {
+  const world = await RolloutWorld.open({ seed: 3 })
+  world.perS = { fra: 30 }
+  await world.turns(60)
+  world.behaviours.set(v2, { ...sound, ttftMs: 400 })
+  const id = await world.start({ steps: [shadow(5_000, 60), weight(2_000, 30, { minRequests: 100 })] })
+  await world.until(async () => world.published.weightBp > 0 || (await world.rollout(id)).phase === 'aborting', 300)
+  expect((await world.rollout(id)).phase).not.toBe('aborting')
+  // Served, and not copied, it is as quick as stable.
+  world.behaviours.set(v2, sound)
+  await world.untilIn(id, 'succeeded', 'rolled_back', 'paused')
+  expect((await world.rollout(id)).phase).toBe('succeeded')
+})
+
 describe('a bad version', () => {
   it('that fails half of its requests is gone within seconds of its thirtieth, and the verdict has the numbers', async () => {
     const world = await RolloutWorld.open()
@@ -266,6 +280,8 @@ describe('gates before traffic', () => {
     const kept = await world.stores.verdicts.list({ rollout: null, version: v2, beforeSeq: null, limit: 10 })
     expect(kept).toHaveLength(1)
     expect(kept[0]).toMatchObject({ gate: 'accuracy', answer: 'fail', rollout: null, version: v2, reference: v1 })
+    const told = (await world.stores.outbox.undone(['notify'], 10)).map(({ payload }) => JSON.parse(payload) as object)
+    expect(told).toMatchObject([{ kind: 'start_refused', refused: { rollout: { id: null, to: v2 }, verdicts: [{ id: kept[0]?.id }] } }])
     expect(await world.alias()).toMatchObject({ canary: null })
     expect(await world.stores.rollouts.list({ environment: null, model: null, live: false, beforeSeq: null, limit: 5 })).toEqual([])
     // As good as it: nothing is in the way.

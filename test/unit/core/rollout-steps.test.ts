@@ -106,9 +106,15 @@ describe('reading', () => {
 
   it('non-multiple step: any rising weights are good, whatever the last one is', () => {
     fc.assert(
-      fc.property(fc.uniqueArray(fc.integer({ min: 1, max: 10_000 }), { minLength: 1, maxLength: limits.rolloutStepsMax }), (weights) => {
-        expect(pointersOf(weights.toSorted((a, b) => a - b).map((each) => weight(each)))).toEqual([])
-      }),
+      fc.property(
+        fc.uniqueArray(fc.integer({ min: 1, max: 9_999 }), { minLength: 1, maxLength: limits.rolloutStepsMax - 1 }),
+        fc.boolean(),
+        (some, endsAtAll) => {
+          const weights = [...some.toSorted((a, b) => a - b), ...(endsAtAll ? [10_000] : [])]
+          expect(pointersOf(weights.map((each) => weight(each)))).toEqual([])
+        },
+      ),
+      { numRuns: 500 },
     )
   })
 
