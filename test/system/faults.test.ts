@@ -197,6 +197,11 @@ describe('an engine', () => {
       const { endpoints } = (await (await admin(platform.dev, 'GET', 'status')).json()) as { endpoints: { reason: string }[] }
       return endpoints.every(({ reason }) => reason.startsWith('panic')) || null
     }, 500)
-    expect(await refused()).toMatchObject({ status: 502, code: 'upstream_unreachable' })
+    // Isolates hear of it a moment after core has decided it.
+    const told = await until(async () => {
+      const cause = (await refused()) as { readonly status: number; readonly code: string }
+      return cause.code === 'no_healthy_endpoint' ? null : cause
+    }, 100)
+    expect(told).toMatchObject({ status: 502, code: 'upstream_unreachable' })
   })
 })
