@@ -9,8 +9,7 @@ import { loopPorts, type CoreEnv } from './deps.ts'
 import type { LoopState, RolloutCommand, RolloutRequest, Stamp, Status } from './facts.ts'
 import { awaken, turn } from './loop.ts'
 import type { ControllerCalls, LoopPorts } from './ports.ts'
-import { command, create, plan, type Room } from './rollout-asked.ts'
-import { explain } from './rollout-explain.ts'
+import { command, create, explanation, plan, type Room } from './rollout-asked.ts'
 import type { Rollout } from './rollout/record.ts'
 import { statusOf } from './status.ts'
 import { Turns } from './turns.ts'
@@ -71,7 +70,7 @@ export class Controller extends DurableObject<CoreEnv> implements ControllerCall
   async explainRollout(id: RolloutId): Promise<Result<object, AdminRefusal>> {
     const [room, rollout] = await Promise.all([this.#room(), this.#ports.rollouts.get(id)])
     if (!rollout) return err({ reason: 'not_found', what: 'rollout', id })
-    return room ? ok(explain(rollout, room.catalogue, room.state, this.#ports.clock.nowMs())) : unknownYet
+    return room ? ok(await explanation(rollout, room)) : unknownYet
   }
 
   /** What is asked rests on what a turn has seen; null while none could read the catalogue. */

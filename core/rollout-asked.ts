@@ -17,6 +17,7 @@ import {
   type Stamp,
 } from './facts.ts'
 import type { LoopPorts } from './ports.ts'
+import { explain, isHistory, type Explained } from './rollout-explain.ts'
 import { askEarly } from './rollout-gates.ts'
 import { regionsNow, type PlannedPlace } from './rollout-world.ts'
 import { nowOf, sceneOf } from './rollouts.ts'
@@ -364,4 +365,15 @@ function wordsOf(refusal: RolloutRefusal, data: object): string {
     default:
       return JSON.stringify(data)
   }
+}
+
+// ---- Explanations ----
+
+/** Why it is where it is; of one that is over, how it came to that. */
+export async function explanation(rollout: Rollout, { catalogue, state, ports }: Room): Promise<Explained> {
+  const page = { rollout: rollout.id, version: null, beforeSeq: null, limit: limits.verdictsToldMax }
+  const [transitions, verdicts] = isHistory(rollout)
+    ? await Promise.all([ports.rollouts.transitions(rollout.id), ports.verdicts.list(page)])
+    : [[], null]
+  return explain(rollout, catalogue, state, ports.clock.nowMs(), verdicts && { transitions, verdicts })
 }

@@ -2,7 +2,7 @@
 // for reading the loop's state: the same numbers that the loop acts on.
 
 import { limits } from '../shared/limits.ts'
-import { gateNames, isLive, type Check, type GateAnswer, type GateMode, type GateName } from '../shared/wire/gate.ts'
+import { gateNames, isLive, type Check, type GateAnswer, type GateMode, type GateName, type Verdict } from '../shared/wire/gate.ts'
 import { writeNameOf, type Compared } from '../shared/wire/trial.ts'
 import { rolloutCommands, type Catalogue, type LoopState } from './facts.ts'
 import { pairingOf, nowOf, sceneOf, trafficNow } from './rollouts.ts'
@@ -11,7 +11,7 @@ import { checkOf, modeOf } from './rollout/joint.ts'
 import { bakeOf, noLook, sayNow, type KeptLook } from './rollout/look.ts'
 import { allowedIn, dueOf } from './rollout/machine.ts'
 import type { Trouble } from './rollout/judgement.ts'
-import { isOver, type Rollout } from './rollout/record.ts'
+import { isOver, type Rollout, type Transition } from './rollout/record.ts'
 import type { RegionNow } from './rollout/plan.ts'
 import type { Step } from './rollout/steps.ts'
 import { comparedOf, judgedSince, runningOf, usualOf } from './rollout/trials.ts'
@@ -23,13 +23,22 @@ export type GateExplained = {
   readonly checks: readonly Check[]
 }
 
+/** What stopped it: the change that began the way back, or ended it before it had begun. */
+export type Stopped = Pick<Transition, 'atMs' | 'actor' | 'input' | 'from' | 'reason' | 'detail'>
+
+/** What is stored of one that is over, or on its way back: its changes in order, its newest verdicts newest first. */
+export type History = { readonly transitions: readonly Transition[]; readonly verdicts: readonly Verdict[] }
+
 export type Explained = {
   readonly rollout: Rollout
   readonly step: Step | null
   /** In words. */
   readonly waitsFor: string
+  /** null: nothing did, so far. */
+  readonly stopped: Stopped | null
   /** What may be said to it now. */
   readonly allowed: readonly string[]
+  /** As they stand now; once nothing is judged any more, each one's last verdict. */
   readonly gates: readonly GateExplained[]
   /** Signals that are not judged, and why. */
   readonly notJudged: Readonly<Record<string, string>>
@@ -59,7 +68,8 @@ export type Explained = {
   readonly atMs: number
 }
 
-export function explain(rollout: Rollout, catalogue: Catalogue, state: LoopState, nowMs: number): Explained {
+/** `history` where the rollout is not judged any more (isHistory). */
+export function explain(rollout: Rollout, catalogue: Catalogue, state: LoopState, nowMs: number, history: History | null): Explained {
   const scene = sceneOf(rollout, catalogue, state, nowMs)
   const kept = state.looks.get(rollout.id) ?? noLook
   const { trials } = state
@@ -73,11 +83,12 @@ export function explain(rollout: Rollout, catalogue: Catalogue, state: LoopState
     canaryRunning: runningOf(trials, pairing.alias, rollout.to),
     stableLastHour: usualOf(trials, pairing.alias, rollout.from).judged,
   }
-  const gates = gatesNow(rollout, kept, state, nowMs)
+  const gates = history ? gatesThen(rollout, history.verdicts) : gatesNow(rollout, kept, state, nowMs)
   return {
     rollout,
     step: rollout.steps[rollout.stepIndex] ?? null,
     waitsFor: waitsFor(rollout, { gates, traffic, trouble: scene.trouble, nowMs }),
+    stopped: history && stoppedBy(history),
     allowed: rolloutCommands.filter((each) => allowedIn(rollout.phase).includes(each)),
     gates,
     notJudged: kept.skipped,
@@ -93,6 +104,23 @@ export function explain(rollout: Rollout, catalogue: Catalogue, state: LoopState
     error: state.rolloutErrors.get(rollout.id) ?? null,
     atMs: nowMs,
   }
+}
+
+/** Nothing of it is judged any more, so that what was is all there is to say. */
+export const isHistory = (rollout: Rollout): boolean => rollout.phase === 'aborting' || isOver(rollout)
+
+function stoppedBy({ transitions }: History): Stopped | null {
+  const change = transitions.findLast(({ to }) => to === 'aborting' || to === 'rejected')
+  if (!change) return null
+  const { atMs, actor, input, from, reason, detail } = change
+  return { atMs, actor, input, from, reason, detail }
+}
+
+function gatesThen(rollout: Rollout, newestFirst: readonly Verdict[]): readonly GateExplained[] {
+  return rollout.gates.map(({ gate, mode }) => {
+    const last = newestFirst.find((each) => each.gate === gate)
+    return last ? { gate, mode: last.mode, answer: last.answer, checks: last.checks } : { gate, mode, answer: 'no_data', checks: [] }
+  })
 }
 
 const copiesOf = (compared: Compared | null): Explained['copies'] =>

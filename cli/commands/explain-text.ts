@@ -13,6 +13,7 @@ const explainedSchema = v.looseObject({
   rollout: rolloutSchema,
   step: v.nullable(v.looseObject({ kind: v.string() })),
   waitsFor: v.string(),
+  stopped: v.optional(v.nullable(v.looseObject({ actor: v.string(), from: v.string(), reason: v.string(), detail: v.string() })), null),
   allowed: v.array(v.string()),
   gates: v.array(
     v.looseObject({
@@ -62,7 +63,7 @@ export function explainText(body: unknown): string {
   return explained.success ? explainedText(explained.output) : outline(body)
 }
 
-function explainedText({ rollout, step, waitsFor, allowed, gates, notJudged, traffic, copies, room, error }: Explained): string {
+function explainedText({ rollout, step, waitsFor, stopped, allowed, gates, notJudged, traffic, copies, room, error }: Explained): string {
   const { byLastWriteBp, ...counts } = traffic
   const skipped = Object.entries(notJudged)
   const mayBeSaid = allowed.filter((input) => commands.includes(input))
@@ -71,6 +72,7 @@ function explainedText({ rollout, step, waitsFor, allowed, gates, notJudged, tra
     fields([
       ['phase', step ? `${rollout.phase}, step ${rollout.stepIndex}: ${spokenStep(step)}` : rollout.phase],
       ['waits for', waitsFor],
+      ['stopped', stopped && stoppedText(stopped)],
       ['allowed', mayBeSaid.length > 0 ? mayBeSaid.join(', ') : null],
       ['weight', spokenBp(rollout.weightBp)],
       ['traffic', `${spokenBp(byLastWriteBp)} by the last write of the alias`],
@@ -98,6 +100,10 @@ export const commands: readonly string[] = [
   'retry',
   'rollback',
 ]
+
+/** A person's words beside the machine's. */
+const stoppedText = ({ actor, from, reason, detail }: NonNullable<Explained['stopped']>): string =>
+  `while ${from}, by ${actor}: ${reason === detail ? detail : `${detail} (${reason})`}`
 
 /** The canary's answers to copies, beside stable's to the same requests. */
 function copiesText({ compared, errorsDiffer, deterministic, sameText, tokensRatio, tookRatio }: NonNullable<Explained['copies']>): string {

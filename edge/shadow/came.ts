@@ -4,6 +4,7 @@
 import type { InferenceRefusal } from '../../shared/refusal.ts'
 import type { RequestId, VersionId } from '../../shared/ids.ts'
 import type { Settled } from '../../shared/wire/ledger.ts'
+import type { TrialTally } from '../../shared/wire/trial.ts'
 import type { CallFailure, Ended, Routed, Wish } from '../facts.ts'
 import type { RequestLine } from '../ports.ts'
 
@@ -28,6 +29,15 @@ export function judgedOf(came: Came, tookMs: number): (Judged & { readonly isOve
   // A stream that was begun for want of a token, and had none to the end: nothing has come.
   if (isOver && ended.slowestGapMs === null) return { refused: null, served: null, isOver }
   return { refused: null, served: { ttfbMs, tookMs, ended: isOver ? null : ended }, isOver }
+}
+
+/**
+ * A refusal of what was asked is a hard error of a copy: stable has answered the very same bytes, so they are not to blame. Of a request nobody
+ * knows that: all of one caller's go to one version, and his mistakes would be its own.
+ */
+export function withBlame(tally: TrialTally, { refused, served }: Judged): TrialTally {
+  const isBlamed = refused === 'upstream_refused' || served?.ended?.how === 'upstream_refused'
+  return isBlamed ? { ...tally, hardErrors: tally.judged } : tally
 }
 
 export type Told = {

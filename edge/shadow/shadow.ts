@@ -11,7 +11,7 @@ import { sharesOf, type Snapshot } from '../../shared/wire/snapshot.ts'
 import type { TrialTally } from '../../shared/wire/trial.ts'
 import type { Admitted, Answer, Asked, Attempt, CallFailure, Ended, Routed } from '../facts.ts'
 import type { EdgePorts } from '../ports.ts'
-import { judgedOf, lineOf, type Came, type Judged } from './came.ts'
+import { judgedOf, lineOf, withBlame, type Came, type Judged } from './came.ts'
 import { compare } from './compare.ts'
 import { ableEndpoints, targetCell } from './target.ts'
 
@@ -122,7 +122,7 @@ async function serve(copy: Copy, { routed, stable }: Sending, means: Means, port
   ports.ledgers.settle(cell, settled)
   const judged = judgedOf(came, tookMs)
   if (judged) {
-    const tally = means.judgementOf(trial, { stream, failed: [], ...judged })
+    const tally = withBlame(means.judgementOf(trial, { stream, failed: [], ...judged }), judged)
     const compared = judged.isOver ? null : compare(stable, { ended: judged.served?.ended ?? null, tookMs })
     ports.ledgers.tally(cell, { ...tally, shadow: true, compared })
   }

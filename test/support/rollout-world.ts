@@ -5,8 +5,8 @@
 import { awaken, turn } from '../../core/loop.ts'
 import type { Deployment, LoopState, RolloutCommand, RolloutRequest, Stamp } from '../../core/facts.ts'
 import type { LoopPorts } from '../../core/ports.ts'
-import { command, create, plan, type Room } from '../../core/rollout-asked.ts'
-import { explain, type Explained } from '../../core/rollout-explain.ts'
+import { command, create, explanation, plan, type Room } from '../../core/rollout-asked.ts'
+import type { Explained } from '../../core/rollout-explain.ts'
 import type { Rollout } from '../../core/rollout/record.ts'
 import { cellIdOf, type EndpointId, type ModelName, type RegionName, type RolloutId, type VersionId } from '../../shared/ids.ts'
 import { limits } from '../../shared/limits.ts'
@@ -217,7 +217,7 @@ export class RolloutWorld {
   }
 
   async explain(id: RolloutId): Promise<Explained> {
-    return explain(await this.rollout(id), this.room.catalogue, this.state, this.nowMs)
+    return explanation(await this.rollout(id), this.room)
   }
 
   async phases(id: RolloutId): Promise<readonly string[]> {

@@ -105,6 +105,11 @@ describe('a rollout', () => {
     )
     expect(text).toContain('Not judged:\n  schema: no request asks for one')
     expect(text).toContain('the database gave no answer')
+    expect(text).not.toContain('stopped')
+    const change = { atMs: 1, actor: 'operator:ada', input: 'abort', from: 'baking', reason: 'too slow for me', detail: 'aborted' }
+    expect(explainText(overJson({ ...explained, stopped: change }))).toMatch(
+      /^stopped +while baking, by operator:ada: aborted \(too slow for me\)$/m,
+    )
   })
 })
 

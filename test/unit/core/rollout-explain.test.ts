@@ -107,7 +107,12 @@ describe('what it waits for, and what may be said', () => {
     expect(explained).toMatchObject({ canaryInFlight: 0, stableWhole: true, allowed: [] })
     expect(explained.waitsFor).toBe('the canary to be without requests, and stable to be whole')
     await world.untilIn(id, 'rolled_back')
-    expect(await world.explain(id)).toMatchObject({ waitsFor: 'nothing: it is over', allowed: ['retry'] })
+    expect(await world.explain(id)).toMatchObject({
+      waitsFor: 'nothing: it is over',
+      allowed: ['retry'],
+      stopped: { actor: explained.stopped?.actor, input: 'abort', from: 'baking' },
+    })
+    expect(explained.stopped?.reason).toEqual(expect.any(String))
   })
 })
 
@@ -126,6 +131,34 @@ describe('gates', () => {
     expect(now).toMatchObject({ mode: 'pause', answer: 'fail' })
     expect(now?.checks.map(numbersOf)).toEqual(stored?.checks.map(numbersOf))
     expect(stored?.checks.find(({ answer }) => answer === 'fail')).toMatchObject({ metric: 'empty_answer' })
+  })
+
+  it('of what was stopped by one are the verdicts that stopped it, word for word, also when it is over and core has forgotten', async () => {
+    const world = await seen()
+    world.behaviours.set(v2, { ...sound, errors: 0.5 })
+    const id = await world.start({ steps: [weight(5_000, 600, { minRequests: 100 })] })
+    await world.untilIn(id, 'rolled_back')
+    world.wake()
+    await world.turns(2)
+    const explained = await world.explain(id)
+    expect(explained.stopped).toMatchObject({ actor: 'controller', input: 'verdict' })
+    const failed = explained.gates.filter(({ answer }) => answer === 'fail')
+    expect(failed.length).toBeGreaterThan(0)
+    for (const { gate, mode, checks } of failed) {
+      const stored = (await world.verdicts(id)).findLast((each) => each.gate === gate)
+      expect(stored).toMatchObject({ answer: 'fail', mode })
+      expect(checks).toEqual(stored?.checks)
+      expect(explained.stopped?.detail).toEqual(expect.stringMatching(/^(?:fast_guard|no_harm): /))
+    }
+  })
+
+  it('of what succeeded are the last of each', async () => {
+    const world = await seen()
+    const id = await world.start({ steps: [weight(5_000, 30), weight(10_000, 30)] })
+    await world.untilIn(id, 'succeeded')
+    const explained = await world.explain(id)
+    expect(explained.stopped).toBeNull()
+    expect(gateOf(explained, 'no_harm')).toMatchObject({ answer: 'pass' })
   })
 
   it('before traffic are the last verdicts that were stored, word for word', async () => {
