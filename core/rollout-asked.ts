@@ -17,7 +17,7 @@ import {
   type Stamp,
 } from './facts.ts'
 import type { LoopPorts } from './ports.ts'
-import { explain, isHistory, type Explained } from './rollout-explain.ts'
+import { explain, isHistory, type Explained, type History } from './rollout-explain.ts'
 import { askEarly } from './rollout-gates.ts'
 import { regionsNow, type PlannedPlace } from './rollout-world.ts'
 import { nowOf, sceneOf } from './rollouts.ts'
@@ -183,7 +183,7 @@ export async function create(asked: RolloutRequest, stamp: Stamp, room: Room): S
   const blocked = asked.start ? refusedByGates(prospect.early) : null
   if (blocked) {
     const verdicts = blocked.verdicts.map((verdict) => ({ ...verdict, rollout: null }))
-    await noteRefusal(prospect.draft, { id: null, verdicts, actor: stamp.actor, reason: asked.reason }, room)
+    await noteRefusal(prospect.draft, null, { verdicts, actor: stamp.actor, reason: asked.reason }, room)
     return err({ ...blocked, verdicts })
   }
   const created = await room.ports.rollouts.create(prospect.draft, stamp)
@@ -281,17 +281,14 @@ async function startRefusal(
   const faults = refusalsOf(prospect.asked, prospect.world)
   if (faults.length > 0) return { reason: 'plan_refused', faults }
   const blocked = refusedByGates(prospect.early)
-  if (blocked && !asked.dryRun) await noteRefusal(at, { id: at.id, verdicts: blocked.verdicts, actor, reason: asked.reason }, room)
+  if (blocked && !asked.dryRun) await noteRefusal(at, at.id, { verdicts: blocked.verdicts, actor, reason: asked.reason }, room)
   return blocked
 }
 
-/** Who is not there must hear of it too: it is stored, and told to webhooks. */
-function noteRefusal(
-  { id: outboxId, environment, model, from, to }: Rollout,
-  { id, ...refused }: Omit<StartRefused, 'rollout'> & Pick<StartRefused['rollout'], 'id'>,
-  { ports }: Room,
-): Promise<void> {
-  return ports.verdicts.refuse(outboxId, { rollout: { id, environment, model, from, to }, ...refused }, ports.clock.nowMs())
+/** Who is not there must hear of it too: it is stored, and told to webhooks. `id` is null where there is no such rollout. */
+function noteRefusal(at: Rollout, id: RolloutId | null, refused: Omit<StartRefused, 'rollout'>, { ports }: Room): Promise<void> {
+  const { environment, model, from, to } = at
+  return ports.verdicts.refuse(at.id, { rollout: { id, environment, model, from, to }, ...refused }, ports.clock.nowMs())
 }
 
 async function inputOf(at: Rollout, asked: RolloutCommand, { actor }: Stamp, { ports }: Room): Said<Command> {
@@ -371,9 +368,12 @@ function wordsOf(refusal: RolloutRefusal, data: object): string {
 
 /** Why it is where it is; of one that is over, how it came to that. */
 export async function explanation(rollout: Rollout, { catalogue, state, ports }: Room): Promise<Explained> {
-  const page = { rollout: rollout.id, version: null, beforeSeq: null, limit: limits.verdictsToldMax }
-  const [transitions, verdicts] = isHistory(rollout)
-    ? await Promise.all([ports.rollouts.transitions(rollout.id), ports.verdicts.list(page)])
-    : [[], null]
-  return explain(rollout, catalogue, state, ports.clock.nowMs(), verdicts && { transitions, verdicts })
+  const history = isHistory(rollout) ? await historyOf(rollout.id, ports) : null
+  return explain(rollout, catalogue, state, ports.clock.nowMs(), history)
+}
+
+async function historyOf(id: RolloutId, { rollouts, verdicts }: LoopPorts): Promise<History> {
+  const page = { rollout: id, version: null, beforeSeq: null, limit: limits.verdictsToldMax }
+  const [changes, newest] = await Promise.all([rollouts.transitions(id), verdicts.list(page)])
+  return { transitions: changes, verdicts: newest }
 }

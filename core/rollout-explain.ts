@@ -116,11 +116,15 @@ function stoppedBy({ transitions }: History): Stopped | null {
   return { atMs, actor, input, from, reason, detail }
 }
 
-function gatesThen(rollout: Rollout, newestFirst: readonly Verdict[]): readonly GateExplained[] {
-  return rollout.gates.map(({ gate, mode }) => {
-    const last = newestFirst.find((each) => each.gate === gate)
-    return last ? { gate, mode: last.mode, answer: last.answer, checks: last.checks } : { gate, mode, answer: 'no_data', checks: [] }
-  })
+const gatesThen = (rollout: Rollout, newestFirst: readonly Verdict[]): readonly GateExplained[] =>
+  gatesOf(rollout).map((gate) => asStored(rollout, gate, newestFirst))
+
+/** In the order of gateNames. */
+const gatesOf = ({ gates }: Rollout): readonly GateName[] => gateNames.filter((gate) => gates.some((each) => each.gate === gate))
+
+function asStored(rollout: Rollout, gate: GateName, newestFirst: readonly Verdict[]): GateExplained {
+  const last = newestFirst.find((each) => each.gate === gate)
+  return { gate, mode: modeOf(rollout, gate), answer: last?.answer ?? 'no_data', checks: last?.checks ?? [] }
 }
 
 const copiesOf = (compared: Compared | null): Explained['copies'] =>
@@ -135,26 +139,12 @@ const copiesOf = (compared: Compared | null): Explained['copies'] =>
 
 function gatesNow(rollout: Rollout, kept: KeptLook, state: LoopState, nowMs: number): readonly GateExplained[] {
   const live = sayNow(kept, bakeOf(rollout, nowMs), pairingOf(rollout), state.trials, nowMs)
-  return gateNames
-    .filter((gate) => rollout.gates.some((each) => each.gate === gate))
-    .map((gate): GateExplained => {
-      const mode = modeOf(rollout, gate)
-      if (!isLive(gate)) {
-        const verdict = kept.early.find((each) => each.gate === gate)
-        return { gate, mode, answer: verdict?.answer ?? 'no_data', checks: verdict?.checks ?? [] }
-      }
-      const checks = live.filter((each) => each.gate === gate).map(checkOf)
-      return {
-        gate,
-        mode,
-        answer: answerNow(
-          gate,
-          checks.map(({ answer }) => answer),
-          kept,
-        ),
-        checks,
-      }
-    })
+  return gatesOf(rollout).map((gate): GateExplained => {
+    if (!isLive(gate)) return asStored(rollout, gate, kept.early)
+    const checks = live.filter((each) => each.gate === gate).map(checkOf)
+    const answers = checks.map(({ answer }) => answer)
+    return { gate, mode: modeOf(rollout, gate), answer: answerNow(gate, answers, kept), checks }
+  })
 }
 
 const gravity: readonly GateAnswer[] = ['fail', 'no_data', 'inconclusive', 'pass']

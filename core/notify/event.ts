@@ -9,7 +9,6 @@ import {
   type PhaseEvent,
   type RefusedEffect,
   type Rollout,
-  type StartRefusedEvent,
   type ToldPhase,
   type ToldRollout,
   type Transition,
@@ -21,17 +20,15 @@ export type Told = { readonly rollout: Rollout; readonly transitions: readonly T
 
 type EffectOf<K extends Effect['kind']> = Extract<Effect, { readonly kind: K }>
 
-/** Where the row has all that is told, and no rollout need be there; null for others. */
-export function ownEventOf({ payload, atMs }: Pick<OutboxRow, 'payload' | 'atMs'>): StartRefusedEvent | null {
-  const effect = effectOf(payload)
-  if (effect?.kind !== 'start_refused') return null
-  return { type: 'rollout.start_refused', timestamp: new Date(atMs).toISOString(), data: effect.refused }
-}
-
-/** null where the row is nothing to tell: it cannot be read, or is of a phase that has no event. */
-export function eventOf(row: Pick<OutboxRow, 'payload' | 'atMs'>, told: Told): WebhookEvent | null {
+/**
+ * null where the row is nothing to tell: it cannot be read, is of a phase that has no event, or is a change of a rollout that is not there. A refused
+ * start has all that is told in its row, and no rollout need be there.
+ */
+export function eventOf(row: Pick<OutboxRow, 'payload' | 'atMs'>, told: Told | null): WebhookEvent | null {
   const effect = effectOf(row.payload)
   const timestamp = new Date(row.atMs).toISOString()
+  if (effect?.kind === 'start_refused') return { type: 'rollout.start_refused', timestamp, data: effect.refused }
+  if (!told) return null
   const rollout = shown(told.rollout)
   if (effect?.kind === 'outbox') return { type: 'rollout.transition', timestamp, data: { rollout, transition: effect.transition } }
   if (effect?.kind !== 'notify' || !isTold(effect.about)) return null

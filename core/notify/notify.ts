@@ -10,7 +10,7 @@ import type { DeliveryRow, OutboxRow } from '../facts.ts'
 import type { DeliveryStore, LoopPorts, OutboxStore, RolloutStore, VerdictStore } from '../ports.ts'
 import type { WebhookEvent } from '../webhook-events.ts'
 import { afterAttempt, unwanted, type AfterAttempt, type PostAnswer } from './back-off.ts'
-import { eventIdOf, eventOf, ownEventOf, type Told } from './event.ts'
+import { eventIdOf, eventOf, type Told } from './event.ts'
 import { slackOf } from './slack.ts'
 
 export type NotifyPorts = Pick<LoopPorts, 'clock' | 'timer' | 'random' | 'poster' | 'openSecret'> & {
@@ -39,12 +39,11 @@ async function begin(
   { rows, webhooks, nowMs }: { readonly rows: readonly OutboxRow[]; readonly webhooks: readonly Webhook[]; readonly nowMs: number },
   ports: NotifyPorts,
 ): Promise<void> {
-  const toldBy = new Map<RolloutId, Told>()
+  const toldBy = new Map<RolloutId, Told | null>()
   for (const row of rows) {
-    const own = ownEventOf(row)
-    const told = own ? null : (toldBy.get(row.rollout) ?? (await toldOf(row.rollout, webhooks, ports)))
-    if (told) toldBy.set(row.rollout, told)
-    const event = own ?? (told && eventOf(row, told))
+    const told = toldBy.has(row.rollout) ? (toldBy.get(row.rollout) ?? null) : await toldOf(row.rollout, webhooks, ports)
+    toldBy.set(row.rollout, told)
+    const event = eventOf(row, told)
     const begun = event ? webhooks.filter((webhook) => wants(webhook, event)).map((webhook) => deliveryOf(row, event, webhook, nowMs)) : []
     await stored(ports.deliveries.begin(begun, [row.id], nowMs), ports)
   }

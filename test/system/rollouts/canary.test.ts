@@ -74,6 +74,9 @@ it('that answers errors is aborted in seconds by the guard, and everybody is tol
   const { data } = await scene.told('rollout.aborting', id)
   expect(data.verdicts?.map(({ seq: _seq, ...each }) => each)).toContainEqual(verdict)
   expect(waited.out).toContain('fast_guard: fail')
+  const said = await scene.cli(['rollout', 'explain', id])
+  expect(said.out).toContain('rolled_back')
+  expect(said.out).toMatch(/^stopped +while baking, by controller: fast_guard: /m)
 }, 180_000)
 
 it('is left at an operator’s word: 99 % of new requests on stable within three seconds, and none fails for it', async () => {

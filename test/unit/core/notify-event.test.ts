@@ -1,7 +1,7 @@
 // Events made of the effects that the state machine itself gives.
 
 import { describe, expect, it } from 'vitest'
-import { eventIdOf, eventOf, ownEventOf } from '../../../core/notify/event.ts'
+import { eventIdOf, eventOf } from '../../../core/notify/event.ts'
 import type { DeliveryRow } from '../../../core/facts.ts'
 import { isOver, phases, type Effect, type Rollout, type Transition } from '../../../core/rollout/record.ts'
 import { toldPhases, webhookEventTypes } from '../../../core/webhook-events.ts'
@@ -166,7 +166,7 @@ describe('an event', () => {
     '{"kind":"notify","key":"k","about":"warming"}',
     '{"kind":"start_refused"}',
   ])('is none of %j', (payload) => {
-    expect(ownEventOf({ payload, atMs: 0 })).toBeNull()
+    expect(eventOf({ payload, atMs: 0 }, null)).toBeNull()
     expect(eventOf({ payload, atMs: 0 }, { rollout: new Ride([]).rollout, transitions: [], verdicts: [] })).toBeNull()
   })
 

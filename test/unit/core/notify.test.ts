@@ -21,6 +21,19 @@ const idOf = ({ headers }: Posted): string => headers['webhook-id'] ?? ''
 const refused: Answer = { status: 500, error: 'answered 500', retryAfterMs: null }
 const silent: Answer = { status: null, error: 'no answer', retryAfterMs: null }
 
+const verdictOf = ({ ride: { rollout }, nowMs }: NotifyWorld, of: Pick<Verdict, 'id' | 'rollout' | 'gate' | 'step'>): Verdict => ({
+  environment: rollout.environment,
+  model: rollout.model,
+  version: v2,
+  reference: v1,
+  mode: 'abort',
+  answer: 'fail',
+  checks: [],
+  window: null,
+  atMs: nowMs,
+  ...of,
+})
+
 describe('what happened', () => {
   it('is told to every webhook that wants it, in order, signed, and once', async () => {
     const here = await world()
@@ -78,21 +91,7 @@ describe('what happened', () => {
     await here.webhook('ops', { events: ['rollout.aborting'] })
     for (const input of [say('submit', 'ada'), say('approve'), say('start'), { kind: 'warmed' } as const]) await here.take(input)
     const { rollout } = here.ride
-    const verdict: Verdict = {
-      id: 'r1/no_harm/1',
-      rollout: rollout.id,
-      environment: rollout.environment,
-      model: rollout.model,
-      version: v2,
-      reference: v1,
-      gate: 'no_harm',
-      mode: 'abort',
-      answer: 'fail',
-      step: 0,
-      checks: [],
-      window: null,
-      atMs: here.nowMs,
-    }
+    const verdict = verdictOf(here, { id: 'r1/no_harm/1', rollout: rollout.id, gate: 'no_harm', step: 0 })
     await here.take({ kind: 'verdict', result: 'fail', mode: 'abort', gate: 'no_harm', detail: 'bad' }, [verdict])
     await here.finish()
     const stored = await here.stores.verdicts.list({ rollout: rollout.id, version: null, beforeSeq: null, limit: 5 })
@@ -105,21 +104,7 @@ describe('what happened', () => {
     const here = await world()
     await here.webhook('ops', { events: ['rollout.start_refused'] })
     const { rollout } = here.ride
-    const verdict: Verdict = {
-      id: 'r9/p1/accuracy',
-      rollout: null,
-      environment: rollout.environment,
-      model: rollout.model,
-      version: v2,
-      reference: v1,
-      gate: 'accuracy',
-      mode: 'abort',
-      answer: 'fail',
-      step: null,
-      checks: [],
-      window: null,
-      atMs: here.nowMs,
-    }
+    const verdict = verdictOf(here, { id: 'r9/p1/accuracy', rollout: null, gate: 'accuracy', step: null })
     const { environment, model, from, to } = rollout
     const data = { rollout: { id: null, environment, model, from, to }, actor: 'operator:ada', reason: 'better', verdicts: [verdict] }
     for (let time = 0; time < 2; time++) await here.stores.verdicts.refuse('r9' as RolloutId, data, here.nowMs)
